@@ -1,0 +1,39 @@
+# Everything a fresh machine with Go and make needs: make bench, make test.
+
+GO      ?= go
+BUILD    = $(GO) build -buildvcs=auto -trimpath
+FUZZTIME ?= 5s
+PKGS     = ./...
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint race fuzz bench check deps example
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## compile bin/loadgen and bin/reference-server
+	$(BUILD) -o bin/ ./cmd/...
+
+bench: build ## start the reference server, run every file in scenarios/, write reports/latest/
+	bin/loadgen bench
+
+test: deps ## run every test, real browser and real processes included
+	$(GO) test -timeout 9m $(PKGS)
+
+race: deps ## run every test but the timing ones under the race detector
+	$(GO) test -race -short -timeout 9m $(PKGS)
+
+lint: ## go vet and golangci-lint, pinned in go.mod
+	$(GO) vet $(PKGS)
+	$(GO) tool golangci-lint run
+
+fuzz: ## fuzz each parser for FUZZTIME (default 5s)
+	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" .ci/fuzz
+
+check: build lint test race fuzz ## all of the above: what CI runs
+
+example: build ## write reports/example/ anew from a short run
+	.ci/example
+
+deps:
+	@.ci/deps
