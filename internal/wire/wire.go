@@ -1,0 +1,72 @@
+// Package wire names what travels between the two programs: paths, header
+// fields, the ground-truth stamp of a stream and the fields of a room message.
+//
+// It is the only package that both wings import, so it holds names and the
+// layout of a stamp and nothing that computes a result: a bug here must not be
+// able to hide itself on both sides.
+package wire
+
+import (
+	"math"
+	"strconv"
+	"time"
+)
+
+// Paths of the reference server.
+const (
+	PathStreamAI = "/functions/v1/stream-ai"
+	PathWSRelay  = "/functions/v1/ws-relay"
+	PathMessages = "/v1/messages"
+	PathHealth   = "/healthz"
+	PathMetrics  = "/metrics"
+)
+
+// Request headers that set the upstream simulator's timing for one request.
+// Each value is a distribution in the notation of refserver/llm:
+// "constant:300ms", "uniform:100ms,500ms", "lognormal:200ms,0.5" (median, σ of
+// the logarithm), "quantiles:chat-azure23-out". The proxy passes them on.
+const (
+	HeaderSimTTFT     = "X-Sim-Ttft"      // delay of the first token from the request's start
+	HeaderSimGap      = "X-Sim-Gap"       // gap between chunks
+	HeaderSimTokens   = "X-Sim-Tokens"    // tokens in the response
+	HeaderSimPerChunk = "X-Sim-Per-Chunk" // tokens in one chunk
+	HeaderSimSeed     = "X-Sim-Seed"      // unsigned integer that fixes the draws of this request
+	HeaderSimStatus   = "X-Sim-Status"    // answer with this HTTP status (400–599) and an error body instead of a stream
+)
+
+// SimHeaders lists the headers a proxy passes on to the simulator.
+func SimHeaders() []string {
+	return []string{HeaderSimTTFT, HeaderSimGap, HeaderSimTokens, HeaderSimPerChunk, HeaderSimSeed, HeaderSimStatus}
+}
+
+// stampPrefix begins the text of the SSE comment that carries a send instant.
+const stampPrefix = "sent="
+
+// AppendStamp appends the SSE comment line ": sent=<Unix nanoseconds>\n" to b.
+// The simulator writes one right before each event; a conforming client never
+// sees it.
+func AppendStamp(b []byte, sent time.Time) []byte {
+	b = append(b, ": "...)
+	b = append(b, stampPrefix...)
+	b = strconv.AppendInt(b, sent.UnixNano(), 10)
+	return append(b, '\n')
+}
+
+// ParseStamp reads the text of an SSE comment (what follows the colon, one
+// leading space allowed) and reports the send instant in Unix nanoseconds, or
+// false where the comment is no stamp. It does not allocate.
+func ParseStamp(comment []byte) (unixNano int64, ok bool) {
+	if len(comment) > 0 && comment[0] == ' ' {
+		comment = comment[1:]
+	}
+	if len(comment) <= len(stampPrefix) || string(comment[:len(stampPrefix)]) != stampPrefix {
+		return 0, false
+	}
+	for _, c := range comment[len(stampPrefix):] {
+		if c < '0' || c > '9' || unixNano > (math.MaxInt64-int64(c-'0'))/10 {
+			return 0, false
+		}
+		unixNano = unixNano*10 + int64(c-'0')
+	}
+	return unixNano, true
+}
