@@ -1,0 +1,151 @@
+package scenario
+
+import "slices"
+
+// Largest numbers of users and of arrivals under way at once.
+const maxUsers = 1_000_000
+
+// Range of a coefficient of variation: below it a gamma process is as good as
+// constant, above it nearly all arrivals come in a few bursts.
+const minCV, maxCV = 0.001, 100.0
+
+// workload checks one workload: its keys go with its protocol, its load makes
+// sense, its templates run.
+func (c *checker) workload(at, name string, w *Workload) {
+	switch w.Protocol {
+	case SSE:
+		c.onlyWith(at, WebSocket, "room")
+		if !c.given(at + ".request") {
+			c.wrong(at+".request", "this key is required with protocol %s", SSE)
+		}
+	case WebSocket:
+		c.onlyWith(at, SSE, "request", "dialect", "http2")
+		if !c.given(at + ".room") {
+			c.wrong(at+".room", "this key is required with protocol %s", WebSocket)
+		}
+	}
+	c.positive(at+".timeout", w.Timeout > 0)
+	if c.given(at+".load") && !c.bad[at+".load"] {
+		c.load(at+".load", w)
+	}
+	if w.Room != nil && !c.bad[at+".room"] {
+		c.room(at+".room", w)
+	}
+	c.templates(at, name, w)
+}
+
+// onlyWith reports the keys that go only with another protocol.
+func (c *checker) onlyWith(at string, other Protocol, keys ...string) {
+	for _, key := range keys {
+		if path := join(at, key); c.given(path) {
+			c.wrongKey(path, "only a workload of protocol %s has this key", other)
+		}
+	}
+}
+
+func (c *checker) load(at string, w *Workload) {
+	l := &w.Load
+	var models []string
+	for _, key := range []string{"rate", "stages", "sine", "users"} {
+		if c.given(join(at, key)) {
+			models = append(models, key)
+		}
+	}
+	if len(models) != 1 {
+		found := "none"
+		for i, m := range models {
+			if i == 0 {
+				found = m
+			} else {
+				found += ", " + m
+			}
+		}
+		c.wrongKey(at, "want exactly one of rate, stages, sine and users, found %s", found)
+		return
+	}
+	closed := models[0] == "users"
+	switch {
+	case closed:
+		c.without(at, "goes only with rate, stages or sine", "arrivals", "cv", "max_in_flight")
+	case w.Protocol == WebSocket:
+		c.wrongKey(join(at, models[0]), "a websocket workload is made of users who stay; give users instead")
+		return
+	default:
+		c.without(at, "goes only with users", "ramp", "think")
+	}
+	if w.Protocol == WebSocket {
+		c.without(at, "has no meaning in a websocket workload: its users stay until the end", "think")
+	}
+	c.positive(at+".rate", l.Rate > 0)
+	c.within(at+".users", l.Users, 1, maxUsers)
+	c.within(at+".max_in_flight", l.MaxInFlight, 1, maxUsers)
+	if total := c.scenario.Warmup + c.scenario.Duration; c.good(at+".ramp") && total > 0 && l.Ramp > total {
+		c.wrong(at+".ramp", "is longer than warm-up and duration together, %s: some users would never begin", total)
+	}
+	c.stages(at+".stages", l.Stages)
+	c.sine(at+".sine", l.Sine)
+	c.variation(at, l)
+}
+
+// without reports keys of a load that do not go with its model.
+func (c *checker) without(at, why string, keys ...string) {
+	for _, key := range keys {
+		if path := join(at, key); c.given(path) {
+			c.wrongKey(path, "%s", why)
+		}
+	}
+}
+
+func (c *checker) stages(at string, stages []Stage) {
+	if !c.good(at) {
+		return
+	}
+	highest, known := Rate(0), true
+	for i, stage := range stages {
+		item := c.item(at, i)
+		c.positive(item+".duration", stage.Duration > 0)
+		highest = max(highest, stage.Rate)
+		known = known && c.good(item+".rate")
+	}
+	switch {
+	case len(stages) == 0:
+		c.wrong(at, "want at least one stage")
+	case known && highest == 0:
+		c.wrong(at, "at least one stage must have a rate above 0/s")
+	}
+}
+
+func (c *checker) sine(at string, s *Sine) {
+	if s == nil {
+		return
+	}
+	c.positive(at+".mean", s.Mean > 0)
+	c.positive(at+".period", s.Period > 0)
+	if c.good(at+".mean") && c.good(at+".amplitude") && s.Amplitude > s.Mean {
+		c.wrong(at+".amplitude", "%s is above the mean of %s: the rate would fall below 0/s", s.Amplitude, s.Mean)
+	}
+}
+
+// variation checks that cv goes with gamma, and only with it.
+func (c *checker) variation(at string, l *Load) {
+	cv := at + ".cv"
+	switch {
+	case l.Arrivals == ArrivalsGamma && !c.given(cv):
+		c.wrong(at+".arrivals", "gamma needs cv, the coefficient of variation of the gaps")
+	case l.Arrivals == ArrivalsGamma && c.good(cv) && (l.CV < minCV || l.CV > maxCV):
+		c.wrong(cv, "must be from %v to %v, is %v", minCV, maxCV, l.CV)
+	case c.given(cv) && slices.Contains([]Arrivals{ArrivalsConstant, ArrivalsPoisson}, l.Arrivals) && !c.bad[at+".arrivals"]:
+		c.wrongKey(cv, "goes only with arrivals: gamma")
+	}
+}
+
+func (c *checker) room(at string, w *Workload) {
+	r := w.Room
+	const mostMembers = 100_000
+	c.within(at+".members", r.Members, 2, mostMembers)
+	c.positive(at+".publish", r.Publish > 0)
+	if c.good(at + ".members") {
+		c.within(at+".publishers", r.Publishers, 1, max(r.Members, 1))
+		c.within(at+".stalled", r.Stalled, 0, max(r.Members-1, 0))
+	}
+}

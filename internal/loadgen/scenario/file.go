@@ -1,0 +1,64 @@
+package scenario
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Options say how a file is read. The zero value reads it as it stands, with no
+// environment.
+type Options struct {
+	// Env looks up ${NAME}; nil where nothing is set.
+	Env func(name string) (value string, ok bool)
+	// Target, when set, replaces the file's target.
+	Target string
+	// Duration, when above 0, replaces the file's duration.
+	Duration Duration
+	// Rate, when above 0, replaces the constant rate of every open workload; an
+	// open workload with no constant rate is then a problem.
+	Rate Rate
+	// Metrics are the names a threshold may use, by protocol, whatever records
+	// them. With nil they are not checked.
+	Metrics map[Protocol][]string
+}
+
+// maxSource is the largest scenario file, 1 MiB.
+const maxSource = 1 << 20
+
+// ReadFile reads, completes and checks the scenario file at path. What is wrong
+// with its content comes back as Problems.
+func ReadFile(path string, o Options) (*Scenario, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read scenario: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	src, err := io.ReadAll(io.LimitReader(f, maxSource+1))
+	if err != nil {
+		return nil, fmt.Errorf("read scenario: %w", err)
+	}
+	return Parse(path, src, o)
+}
+
+// Parse reads, completes and checks a scenario. Name is the file's path: it
+// stands in messages, and feed files are looked for beside it. The error is
+// Problems: all of them, sorted by place.
+func Parse(name string, src []byte, o Options) (*Scenario, error) {
+	doc, problems := readYAML(name, src)
+	if len(problems) > 0 {
+		return nil, problems.sorted()
+	}
+	s := &Scenario{Dir: filepath.Dir(name)}
+	d := newDecoder(doc, o)
+	d.root(s)
+	c := checker{decoder: d, scenario: s, options: o}
+	c.override()
+	c.complete()
+	c.check()
+	if len(d.problems) > 0 {
+		return nil, d.problems.sorted()
+	}
+	return s, nil
+}

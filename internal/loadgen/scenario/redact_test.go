@@ -1,0 +1,25 @@
+package scenario
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestRedacted(t *testing.T) {
+	headers := map[string]string{"Authorization": "Bearer s3cret", "apikey": "s3cret", "X-Api-Key": "s3cret", "Cookie": "id=s3cret", "Accept": "text/plain"}
+	s := &Scenario{Name: "x", Target: "http://user:s3cret@127.0.0.1", Workloads: map[string]*Workload{
+		"chat":  {Request: &Request{Path: "/", Headers: headers}},
+		"rooms": {Room: &Room{Path: "/", Headers: headers}},
+	}}
+	b, err := json.Marshal(s.Redacted())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(b), "s3cret") || strings.Count(string(b), "text/plain") != 2 || strings.Count(string(b), redactedValue) != 8 {
+		t.Errorf("redacted: %s", b)
+	}
+	if s.Workloads["chat"].Request.Headers["apikey"] != "s3cret" {
+		t.Error("the original was changed")
+	}
+}

@@ -1,0 +1,209 @@
+// Package scenario is the file format: what a load test is made of, read from
+// YAML with strict keys, filled with defaults, checked as a whole and published
+// as a JSON Schema.
+//
+// ReadFile gives a Scenario in which every default is set, every template
+// compiles and runs, and every feed file can be read; or else Problems, all of
+// them at once, each with file, line, column and the offending line. A Scenario
+// written as JSON, as results hold it, is read back by encoding/json.
+//
+// Values have notations of their own: Duration "30s", Rate "50/s", SizeDist
+// "4KiB", Threshold "p(95) < 800ms". Any scalar may hold ${NAME} or
+// ${NAME:-default} from the environment; $$ is a dollar. Paths, header values
+// and bodies are Templates, whose random parts depend on the seed and the
+// arrival alone. Anchors, aliases and merge keys (<<) work as in YAML 1.1; tags
+// and several documents are refused.
+//
+// The package knows the format and nothing of the net, of histograms or of how
+// a workload is run.
+package scenario
+
+// A Scenario is one file: where the load goes, for how long, what traffic it is
+// made of and what must hold of the result.
+type Scenario struct {
+	// Version of the format; 1.
+	Version int `yaml:"version" json:"version"`
+	// Name of the run's folder and title: lower-case letters, digits, "-", "_" and ".".
+	Name string `yaml:"name" json:"name"`
+	// Description is free text for the report.
+	Description string `yaml:"description,omitempty" json:"description,omitempty"`
+	// Target is the base URL (http or https) that request paths are resolved against.
+	Target string `yaml:"target" json:"target"`
+	// Seed fixes every random choice of the run; default 1.
+	Seed uint64 `yaml:"seed,omitempty" json:"seed"`
+	// Warmup comes first: its load is sent, its samples are thrown away.
+	Warmup Duration `yaml:"warmup,omitempty" json:"warmup"`
+	// Duration of the measured part. Default: the sum of the longest stages.
+	Duration Duration `yaml:"duration,omitempty" json:"duration"`
+	// Drain is how long work in flight may go on after the last arrival before
+	// it is cut and counted as unfinished; default 10s.
+	Drain Duration `yaml:"drain,omitempty" json:"drain"`
+	// Workloads by name: lower-case letters, digits and "_".
+	Workloads map[string]*Workload `yaml:"workloads" json:"workloads"`
+	// Thresholds by metric ("<workload>.<metric>", as chat.ttft), each a list of
+	// conditions such as "p(95) < 800ms".
+	Thresholds map[string][]Threshold `yaml:"thresholds,omitempty" json:"thresholds,omitempty"`
+
+	// Dir is the folder of the file, which feed files are relative to; "." for a
+	// scenario that comes from elsewhere.
+	Dir string `yaml:"-" json:"-"`
+}
+
+// Protocol says which driver does a workload's arrivals.
+type Protocol string
+
+// Protocols.
+const (
+	SSE       Protocol = "sse"
+	WebSocket Protocol = "websocket"
+)
+
+// A Workload is one kind of traffic inside a scenario.
+type Workload struct {
+	// Protocol is sse (an event stream an arrival) or websocket (a member of a
+	// room an arrival).
+	Protocol Protocol `yaml:"protocol" json:"protocol"`
+	// Load says how arrivals come.
+	Load Load `yaml:"load" json:"load"`
+	// Request is what an sse workload sends.
+	Request *Request `yaml:"request,omitempty" json:"request,omitempty"`
+	// Dialect of the event stream: anthropic, openai, text or auto (default).
+	Dialect Dialect `yaml:"dialect,omitempty" json:"dialect,omitempty"`
+	// Room is what a websocket workload joins.
+	Room *Room `yaml:"room,omitempty" json:"room,omitempty"`
+	// Feed supplies columns to templates, one row an arrival.
+	Feed *Feed `yaml:"feed,omitempty" json:"feed,omitempty"`
+	// Timeout of one stream from its actual start, or of one room connection's
+	// set-up; default 60s for sse, 10s for websocket.
+	Timeout Duration `yaml:"timeout,omitempty" json:"timeout"`
+	// HTTP2 asks for HTTP/2: on https by ALPN (always offered), on http by prior
+	// knowledge. Default false: HTTP/1.1 on http.
+	HTTP2 bool `yaml:"http2,omitempty" json:"http2,omitempty"`
+	// InsecureSkipVerify accepts any TLS certificate.
+	InsecureSkipVerify bool `yaml:"insecure_skip_verify,omitempty" json:"insecure_skip_verify,omitempty"`
+}
+
+// Dialect is the manner in which a stream's events carry tokens.
+type Dialect string
+
+// Dialects.
+const (
+	DialectAuto      Dialect = "auto"
+	DialectAnthropic Dialect = "anthropic"
+	DialectOpenAI    Dialect = "openai"
+	DialectText      Dialect = "text"
+)
+
+// Load says how arrivals come: exactly one of Rate, Stages, Sine (open model)
+// and Users (closed model).
+type Load struct {
+	// Rate is a constant arrival rate such as 50/s, 600/m or 10/h.
+	Rate Rate `yaml:"rate,omitempty" json:"rate,omitempty"`
+	// Stages are ramps and steps, one after the other. They begin when the
+	// warm-up ends; during the warm-up the first stage's starting rate holds.
+	Stages []Stage `yaml:"stages,omitempty" json:"stages,omitempty"`
+	// Sine is a rate that swings about a mean.
+	Sine *Sine `yaml:"sine,omitempty" json:"sine,omitempty"`
+	// Arrivals is the process about the rate: constant (default), poisson or gamma.
+	Arrivals Arrivals `yaml:"arrivals,omitempty" json:"arrivals,omitempty"`
+	// CV is the coefficient of variation of a gamma process's gaps; above 1 is
+	// burstier than poisson. Required with gamma.
+	CV float64 `yaml:"cv,omitempty" json:"cv,omitempty"`
+	// MaxInFlight bounds arrivals under way at once; an arrival that finds no
+	// room is dropped and counted. Default 10000.
+	MaxInFlight int `yaml:"max_in_flight,omitempty" json:"max_in_flight,omitempty"`
+	// Users is the closed model: so many users, each beginning its next arrival
+	// when its last has ended.
+	Users int `yaml:"users,omitempty" json:"users,omitempty"`
+	// Ramp spreads the users' beginnings evenly over this time.
+	Ramp Duration `yaml:"ramp,omitempty" json:"ramp,omitempty"`
+	// Think is a user's pause between an end and the next beginning.
+	Think Duration `yaml:"think,omitempty" json:"think,omitempty"`
+}
+
+// Arrivals is an arrival process.
+type Arrivals string
+
+// Arrival processes.
+const (
+	ArrivalsConstant Arrivals = "constant"
+	ArrivalsPoisson  Arrivals = "poisson"
+	ArrivalsGamma    Arrivals = "gamma"
+)
+
+// A Stage moves the rate in a straight line from where it was (0 before the
+// first) to Rate within Duration; with Step it jumps there and holds.
+type Stage struct {
+	// Duration of the stage; above 0.
+	Duration Duration `yaml:"duration" json:"duration"`
+	// Rate at the stage's end; 0/s is allowed.
+	Rate Rate `yaml:"rate" json:"rate"`
+	// Step jumps to Rate at the stage's beginning instead of moving there.
+	Step bool `yaml:"step,omitempty" json:"step,omitempty"`
+}
+
+// Sine is Mean + Amplitude·sin(2πt/Period), with Amplitude at most Mean.
+type Sine struct {
+	// Mean rate; above 0/s.
+	Mean Rate `yaml:"mean" json:"mean"`
+	// Amplitude of the swing, from 0/s to Mean.
+	Amplitude Rate `yaml:"amplitude" json:"amplitude"`
+	// Period of one swing; above 0.
+	Period Duration `yaml:"period" json:"period"`
+}
+
+// A Request is what one arrival sends. Path, header values and body are
+// templates (see Data).
+type Request struct {
+	// Method defaults to POST with a body and GET without.
+	Method string `yaml:"method,omitempty" json:"method"`
+	// Path begins with "/" and may have a query. A template.
+	Path string `yaml:"path" json:"path"`
+	// Headers by name; each value is a template.
+	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
+	// Body as it is sent. A template.
+	Body string `yaml:"body,omitempty" json:"body,omitempty"`
+}
+
+// A Room is what each user of a websocket workload joins. Users fill room 0,
+// then room 1, and so on; the last may be short.
+type Room struct {
+	// Path begins with "/". A template; .Room names the room.
+	Path string `yaml:"path" json:"path"`
+	// Headers of the upgrade request by name; each value is a template.
+	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
+	// Members a room, publishers included; at least 2.
+	Members int `yaml:"members" json:"members"`
+	// Publish is the open-loop rate of messages in each room.
+	Publish Rate `yaml:"publish" json:"publish"`
+	// Publishers a room, taking turns; default 1.
+	Publishers int `yaml:"publishers,omitempty" json:"publishers"`
+	// Payload is the size of a message's data; default 256B.
+	Payload SizeDist `yaml:"payload,omitempty" json:"payload"`
+	// Binary sends binary messages instead of text.
+	Binary bool `yaml:"binary,omitempty" json:"binary,omitempty"`
+	// Settle is how long after its join a member may still miss messages without
+	// them counting as lost; default 250ms.
+	Settle Duration `yaml:"settle,omitempty" json:"settle"`
+	// Stalled is how many of the workload's members (the last of each room, room
+	// by room) join and then never read.
+	Stalled int `yaml:"stalled,omitempty" json:"stalled,omitempty"`
+}
+
+// A Feed is a file of rows, CSV with a header line or JSONL, whose columns
+// templates see as {{ .Feed.column }}.
+type Feed struct {
+	// File is relative to the scenario file.
+	File string `yaml:"file" json:"file"`
+	// Order is sequential (default, wrapping around) or random.
+	Order FeedOrder `yaml:"order,omitempty" json:"order,omitempty"`
+}
+
+// FeedOrder says which row an arrival gets.
+type FeedOrder string
+
+// Feed orders.
+const (
+	FeedSequential FeedOrder = "sequential"
+	FeedRandom     FeedOrder = "random"
+)

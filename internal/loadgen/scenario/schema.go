@@ -1,0 +1,244 @@
+package scenario
+
+import (
+	_ "embed" // for the source below
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+)
+
+// typesSource is the file that declares the format's types. It travels in the
+// binary so that the schema's descriptions are its doc comments, wherever the
+// binary runs, and cannot differ from them.
+//
+//go:embed scenario.go
+var typesSource string
+
+// envPattern is a scalar that the environment fills in: its notation can only be
+// checked once it is expanded.
+const envPattern = `\$\{`
+
+// Schema is the JSON Schema (draft 2020-12) of a scenario file, generated from
+// the types of this package and their doc comments. It is made for editors:
+// what needs more than one value at a time, or another file, only ReadFile finds.
+func Schema() ([]byte, error) {
+	docs, err := Docs()
+	if err != nil {
+		return nil, err
+	}
+	r := &jsonschema.Reflector{
+		Anonymous:      true,
+		ExpandedStruct: true,
+		FieldNameTag:   "yaml",
+		Mapper:         Notation,
+		LookupComment: func(t reflect.Type, field string) string {
+			if t.Name() == "" {
+				return ""
+			}
+			return docs[join(t.Name(), field)]
+		},
+	}
+	s := r.Reflect(&Scenario{})
+	s.Title = "edgeload scenario"
+	s.Description = docs["Scenario"]
+	constrain(s)
+	for _, def := range s.Definitions {
+		allowEnv(def)
+	}
+	allowEnv(s)
+	out, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write the schema: %w", err)
+	}
+	plain := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&") // escapes that only HTML needs
+	return []byte(plain.Replace(string(out)) + "\n"), nil
+}
+
+// Docs are the doc comments of this package's types, as DocComments reads them.
+func Docs() (map[string]string, error) {
+	docs, err := DocComments(typesSource)
+	if err != nil {
+		return nil, fmt.Errorf("read the doc comments for the schema: %w", err)
+	}
+	return docs, nil
+}
+
+// DocComments reads the comments of struct types ("Load") and their fields
+// ("Load.Rate") from Go source, each as one line.
+func DocComments(source string) (map[string]string, error) {
+	file, err := parser.ParseFile(token.NewFileSet(), "scenario.go", source, parser.ParseComments)
+	if err != nil {
+		return nil, err
+	}
+	docs := make(map[string]string)
+	note := func(name string, groups ...*ast.CommentGroup) {
+		for _, g := range groups {
+			if text := strings.Join(strings.Fields(g.Text()), " "); text != "" {
+				docs[name] = text
+				return
+			}
+		}
+	}
+	for _, decl := range file.Decls {
+		types, ok := decl.(*ast.GenDecl)
+		if !ok || types.Tok != token.TYPE {
+			continue
+		}
+		for _, spec := range types.Specs {
+			t, ok := spec.(*ast.TypeSpec)
+			if !ok {
+				continue
+			}
+			note(t.Name.Name, t.Doc, types.Doc)
+			fields, ok := t.Type.(*ast.StructType)
+			if !ok {
+				continue
+			}
+			for _, f := range fields.Fields.List {
+				for _, name := range f.Names {
+					note(t.Name.Name+"."+name.Name, f.Doc, f.Comment)
+				}
+			}
+		}
+	}
+	return docs, nil
+}
+
+// Notation is the schema of a type of this package that is written as text, nil
+// for any other.
+func Notation(t reflect.Type) *jsonschema.Schema {
+	switch t {
+	case reflect.TypeFor[Duration]():
+		return &jsonschema.Schema{Type: "string", Pattern: durationPattern, Examples: []any{"800ms", "30s", "1m30s"}}
+	case reflect.TypeFor[Rate]():
+		return &jsonschema.Schema{Type: "string", Pattern: ratePattern, Examples: []any{"50/s", "600/m", "10/h"}}
+	case reflect.TypeFor[SizeDist]():
+		return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"256B", "uniform:100B,4KiB", "lognormal:512B,0.8"}}
+	case reflect.TypeFor[Threshold]():
+		return &jsonschema.Schema{Type: "string", Pattern: thresholdPattern, Examples: []any{"p(95) < 800ms", "rate < 1%", "value == 1"}}
+	}
+	if values := enumOf(t); values != nil {
+		s := &jsonschema.Schema{Type: "string"}
+		for _, v := range values {
+			s.Enum = append(s.Enum, v)
+		}
+		return s
+	}
+	return nil
+}
+
+// constrain adds what the types do not say: patterns of names, ranges, and which
+// keys go together.
+func constrain(s *jsonschema.Schema) {
+	one := uint64(1)
+	set := func(owner *jsonschema.Schema, key string, change func(*jsonschema.Schema)) {
+		if p, ok := owner.Properties.Get(key); ok {
+			change(p)
+		}
+	}
+	atLeast := func(n json.Number) func(*jsonschema.Schema) {
+		return func(p *jsonschema.Schema) { p.Minimum = n }
+	}
+	set(s, "version", func(p *jsonschema.Schema) { p.Enum = []any{1} })
+	set(s, "name", func(p *jsonschema.Schema) { p.Pattern = namePattern })
+	set(s, "target", func(p *jsonschema.Schema) { p.Pattern = `^https?://` })
+	set(s, "seed", atLeast("0"))
+	set(s, "workloads", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: workloadPattern}
+		p.MinProperties = &one
+	})
+	set(s, "thresholds", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: strings.TrimSuffix(workloadPattern, "$") + `\..+$`}
+		p.AdditionalProperties.MinItems = &one
+	})
+	load := s.Definitions["Load"]
+	set(load, "users", atLeast("1"))
+	set(load, "max_in_flight", atLeast("1"))
+	set(load, "cv", func(p *jsonschema.Schema) { p.ExclusiveMinimum = "0" })
+	set(load, "stages", func(p *jsonschema.Schema) { p.MinItems = &one })
+	load.OneOf = []*jsonschema.Schema{
+		{Required: []string{"rate"}, Not: anyOf("ramp", "think")},
+		{Required: []string{"stages"}, Not: anyOf("ramp", "think")},
+		{Required: []string{"sine"}, Not: anyOf("ramp", "think")},
+		{Required: []string{"users"}, Not: anyOf("arrivals", "cv", "max_in_flight")},
+	}
+	gamma := &jsonschema.Schema{Properties: jsonschema.NewProperties(), Required: []string{"arrivals"}}
+	gamma.Properties.Set("arrivals", &jsonschema.Schema{Const: string(ArrivalsGamma)})
+	load.If, load.Then = gamma, &jsonschema.Schema{Required: []string{"cv"}}
+
+	s.Definitions["Workload"].AllOf = []*jsonschema.Schema{
+		whenProtocol(SSE, []string{"request"}, []string{"room"}),
+		whenProtocol(WebSocket, []string{"room"}, []string{"request", "dialect", "http2"}),
+	}
+
+	header := func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: tokenPattern}
+		p.AdditionalProperties = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
+	}
+	path := func(p *jsonschema.Schema) { p.Pattern = `^(/|\$\{)` }
+	for _, def := range []string{"Request", "Room"} {
+		set(s.Definitions[def], "headers", header)
+		set(s.Definitions[def], "path", path)
+	}
+	room := s.Definitions["Room"]
+	set(room, "members", atLeast("2"))
+	set(room, "publishers", atLeast("1"))
+	set(room, "stalled", atLeast("0"))
+}
+
+// anyOf matches an object that has at least one of the keys.
+func anyOf(keys ...string) *jsonschema.Schema {
+	s := &jsonschema.Schema{}
+	for _, key := range keys {
+		s.AnyOf = append(s.AnyOf, &jsonschema.Schema{Required: []string{key}})
+	}
+	return s
+}
+
+// whenProtocol says which keys a workload of protocol p must and must not have.
+func whenProtocol(p Protocol, must, mustNot []string) *jsonschema.Schema {
+	is := &jsonschema.Schema{Properties: jsonschema.NewProperties(), Required: []string{"protocol"}}
+	is.Properties.Set("protocol", &jsonschema.Schema{Const: string(p)})
+	then := &jsonschema.Schema{Required: must, Not: anyOf(mustNot...)}
+	if p == WebSocket {
+		load := &jsonschema.Schema{Required: []string{"users"}, Not: anyOf("think")}
+		then.Properties = jsonschema.NewProperties()
+		then.Properties.Set("load", load)
+	}
+	return &jsonschema.Schema{If: is, Then: then}
+}
+
+// allowEnv lets every scalar of an object, other than free text, be left to the
+// environment.
+func allowEnv(object *jsonschema.Schema) {
+	if object.Properties == nil {
+		return
+	}
+	for pair := object.Properties.Oldest(); pair != nil; pair = pair.Next() {
+		p := pair.Value
+		for _, inner := range []*jsonschema.Schema{p.Items, p.AdditionalProperties} {
+			if inner != nil && inner.Items != nil {
+				inner.Items = orEnv(inner.Items)
+			}
+		}
+		pair.Value = orEnv(p)
+	}
+}
+
+func orEnv(s *jsonschema.Schema) *jsonschema.Schema {
+	scalar := slices.Contains([]string{"string", "integer", "number", "boolean"}, s.Type)
+	if !scalar || s.Type == "string" && s.Pattern == "" && s.Enum == nil {
+		return s
+	}
+	outer := &jsonschema.Schema{Description: s.Description}
+	s.Description = ""
+	outer.AnyOf = []*jsonschema.Schema{s, {Type: "string", Pattern: envPattern}}
+	return outer
+}
