@@ -1,0 +1,225 @@
+// Package result is what a run leaves behind: result file v1.
+//
+// Everything that concludes something (reports, charts, thresholds, gates)
+// works from this file alone. The package reads, writes and checks it, and
+// knows neither the engine nor the net.
+package result
+
+import (
+	"time"
+
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+)
+
+// Version of the file format that this package writes.
+const Version = 1
+
+// A Result is one run of one scenario.
+type Result struct {
+	Version int       `json:"version"`
+	ID      string    `json:"id"` // <UTC time>-<scenario name>, also the run's folder
+	Started time.Time `json:"started"`
+	// ElapsedNS is the whole run, warm-up and drain included, in nanoseconds.
+	ElapsedNS time.Duration `json:"elapsed_ns"`
+	// Interrupted says that a signal ended the arrivals before their time.
+	Interrupted bool               `json:"interrupted,omitempty"`
+	Scenario    *scenario.Scenario `json:"scenario"` // resolved: defaults and overrides applied
+	Machine     Machine            `json:"machine"`
+	Build       Build              `json:"build"`
+	Workloads   []Workload         `json:"workloads"` // sorted by name
+	Health      Health             `json:"health"`
+	Validity    Validity           `json:"validity"`
+	Thresholds  []Threshold        `json:"thresholds,omitempty"`
+	// Warnings are doubts about single numbers, in words.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Machine is what the generator ran on; results compare only within one
+// fingerprint.
+type Machine struct {
+	OS          string `json:"os"`
+	Arch        string `json:"arch"`
+	Kernel      string `json:"kernel,omitempty"`
+	CPU         string `json:"cpu,omitempty"`
+	Cores       int    `json:"cores"` // GOMAXPROCS of the generator
+	MemoryBytes int64  `json:"memory_bytes,omitempty"`
+	Fingerprint string `json:"fingerprint"` // hash over the fields above
+}
+
+// Build is the program that measured.
+type Build struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
+	Dirty    bool   `json:"dirty,omitempty"`
+	Go       string `json:"go"`
+}
+
+// A Workload is what one kind of traffic came to.
+type Workload struct {
+	Name     string            `json:"name"`
+	Protocol scenario.Protocol `json:"protocol"`
+	// Metrics in the driver's order, the engine's own (offered, started,
+	// finished, dropped, late, lateness) first.
+	Metrics   []Metric     `json:"metrics"`
+	Intervals []Interval   `json:"intervals"`
+	Errors    []ErrorClass `json:"errors,omitempty"` // most frequent first
+	Balances  []Balance    `json:"balances,omitempty"`
+	// InFlight is the mean number of arrivals under way over the measured part,
+	// counted in two independent ways.
+	InFlight InFlight `json:"in_flight"`
+}
+
+// InFlight is Little's law as a check of the books: Looked is L, sampled every
+// few milliseconds; Added is λW, the durations of all arrivals over the time
+// measured. They should agree within 5 %.
+type InFlight struct {
+	Looked float64 `json:"looked"`
+	Added  float64 `json:"added"`
+}
+
+// Kind says what a metric's numbers are.
+type Kind string
+
+// Kinds of metric.
+const (
+	Histogram Kind = "histogram" // a distribution: Histogram is set
+	Counter   Kind = "counter"   // a count: Value is set
+	Ratio     Kind = "ratio"     // Num ÷ Den: all three are set; no data when Den is 0
+)
+
+// Unit of a metric's values.
+type Unit string
+
+// Units.
+const (
+	Nanoseconds Unit = "ns"
+	Bytes       Unit = "B"
+	One         Unit = "1" // a plain number
+)
+
+// A Metric is one named quantity of a workload over the measured part of a run.
+type Metric struct {
+	Name string `json:"name"`
+	Kind Kind   `json:"kind"`
+	Unit Unit   `json:"unit"`
+	Help string `json:"help"`
+	// Value of a counter or ratio.
+	Value float64 `json:"value,omitempty"`
+	Num   int64   `json:"num,omitempty"`
+	Den   int64   `json:"den,omitempty"`
+	// Distribution of a histogram.
+	Distribution *Distribution `json:"distribution,omitempty"`
+}
+
+// A Distribution is a histogram at rest, with the figures people ask for most
+// beside it. Values are in the metric's unit.
+type Distribution struct {
+	Count      int64   `json:"count"`
+	OutOfRange int64   `json:"out_of_range,omitempty"` // samples that could not be held
+	Min        int64   `json:"min"`
+	Mean       float64 `json:"mean"`
+	StdDev     float64 `json:"stddev"`
+	P50        int64   `json:"p50"`
+	P90        int64   `json:"p90"`
+	P95        int64   `json:"p95"`
+	P99        int64   `json:"p99"`
+	P999       int64   `json:"p999"`
+	Max        int64   `json:"max"`
+	// HDR is the whole histogram: HdrHistogram V2 compressed, base64.
+	HDR string `json:"hdr"`
+}
+
+// An Interval is about one second of a workload: what was recorded in it, each
+// sample at the moment it was taken.
+type Interval struct {
+	// StartNS and EndNS are offsets from the run's start. The warm-up's
+	// intervals are there, with no samples, so that in-flight can be followed.
+	StartNS  time.Duration `json:"start_ns"`
+	EndNS    time.Duration `json:"end_ns"`
+	InFlight int64         `json:"in_flight"` // at the interval's end
+	// Counters by metric name; zeros are left out.
+	Counters map[string]int64 `json:"counters,omitempty"`
+	// Histograms by metric name, HdrHistogram V2 compressed base64; empty ones are left out.
+	Histograms map[string]string `json:"histograms,omitempty"`
+}
+
+// An ErrorClass is a kind of failure, how often it was met, and the first
+// example of it.
+type ErrorClass struct {
+	Class   string `json:"class"`
+	Count   int64  `json:"count"`
+	Example string `json:"example"`
+}
+
+// A Balance is a sum that must come out even, counted in two independent ways.
+// One that does not makes the run INVALID.
+type Balance struct {
+	Name  string `json:"name"` // as "expected = received + lost"
+	Left  int64  `json:"left"`
+	Right int64  `json:"right"`
+}
+
+// Even reports whether both sides agree.
+func (b Balance) Even() bool { return b.Left == b.Right }
+
+// Health is how the generator itself fared over the measured part.
+type Health struct {
+	LatenessP99NS time.Duration `json:"lateness_p99_ns"` // worst workload: actual − intended start or publish
+	GCPauseMaxNS  time.Duration `json:"gc_pause_max_ns"` // longest stop-the-world pause for GC
+	SchedP99NS    time.Duration `json:"sched_p99_ns"`    // time goroutines waited for a CPU
+	CPUCores      float64       `json:"cpu_cores"`       // mean cores used by this process
+	CPUQuota      float64       `json:"cpu_quota"`       // cores this process may use
+	FDsPeak       int           `json:"fds_peak"`        // file descriptors open, highest seen
+	FDLimit       int           `json:"fd_limit"`        // 0 where unknown
+	RSSPeakBytes  int64         `json:"rss_peak_bytes"`  // 0 where unknown
+	Offered       int64         `json:"offered"`         // arrivals due, all workloads
+	Dropped       int64         `json:"dropped"`         // of those, never begun
+	OutOfRange    int64         `json:"out_of_range"`    // samples no histogram could hold
+	Samples       int64         `json:"samples"`         // samples taken, all metrics
+	ClockStepNS   time.Duration `json:"clock_step_ns"`   // wall clock − monotonic clock, change over the run
+	ReceiveSource string        `json:"receive_source"`  // where receive instants come from: "read" (return of the read)
+}
+
+// State says how far a run's numbers can be trusted.
+type State string
+
+// States of validity.
+const (
+	Valid    State = "VALID"
+	Degraded State = "DEGRADED" // usable with the reason in mind
+	Invalid  State = "INVALID"  // the instrument cannot vouch for the numbers
+)
+
+// Validity is the verdict on the instrument itself, with its reasons.
+type Validity struct {
+	State   State    `json:"state"`
+	Reasons []Reason `json:"reasons,omitempty"` // none when valid; worst first
+}
+
+// A Reason is one check that did not hold.
+type Reason struct {
+	State  State  `json:"state"`  // what it makes the run: Degraded or Invalid
+	Check  string `json:"check"`  // as "lateness"
+	Detail string `json:"detail"` // what was seen and its limit, with units
+	Remedy string `json:"remedy"`
+}
+
+// Outcome of a threshold.
+type Outcome string
+
+// Outcomes.
+const (
+	Pass   Outcome = "pass"
+	Fail   Outcome = "fail"
+	NoData Outcome = "no data" // counts as a failure
+)
+
+// A Threshold is one condition of the scenario and what became of it.
+type Threshold struct {
+	Metric    string  `json:"metric"`    // "<workload>.<metric>"
+	Condition string  `json:"condition"` // as written: "p(95) < 800ms"
+	Outcome   Outcome `json:"outcome"`
+	Observed  float64 `json:"observed"` // in the metric's unit; 0 when no data
+	Unit      Unit    `json:"unit"`
+	Samples   int64   `json:"samples"` // samples or denominator the observation stands on
+}
