@@ -1,0 +1,148 @@
+// Package engine runs the arrivals: it takes a Plan, begins each arrival at its
+// intended start, hands it to a Driver, and gathers what the drivers record
+// into a result.Result, together with the generator's own health.
+//
+// It knows no protocol: what an arrival does is the driver's affair.
+//
+// Every instant is a time.Duration since the one monotonic start of the run.
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgeload/edgeload/internal/loadgen/result"
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+)
+
+// A Plan is a scenario made ready to run.
+type Plan struct {
+	Scenario  *scenario.Scenario // for the result; the engine reads its times and name
+	Workloads []Workload
+	// Observe, when set, is called about once a second from one goroutine.
+	Observe func(Snapshot)
+}
+
+// A Workload is one kind of traffic in a plan.
+type Workload struct {
+	Name     string
+	Protocol scenario.Protocol
+	Driver   Driver
+	Metrics  []Metric // what Driver records; the index is the metric's ID
+	// Headline is the metric shown while the run goes on.
+	Headline MetricID
+
+	// Schedule yields the intended starts of an open model; nil for a closed one.
+	Schedule Schedule
+	// MaxInFlight bounds the arrivals under way at once in an open model.
+	MaxInFlight int
+
+	// Users is the closed model: so many users, each beginning its next arrival
+	// Think after its last has ended, the first at Begins(user).
+	Users  int
+	Begins func(user int) time.Duration
+	Think  time.Duration
+	// Once lets each user arrive a single time, for arrivals that last the whole run.
+	Once bool
+}
+
+// A Schedule yields intended starts in ascending order, computed ahead and
+// never from the wall clock; false after the last.
+type Schedule interface {
+	Next() (intended time.Duration, ok bool)
+}
+
+// An Arrival is one unit of intended work: one stream, one member's life in a
+// room.
+type Arrival struct {
+	Seq      uint64        // from 0, in the order of intended starts
+	User     int           // closed model: which user, from 0; open model: -1
+	Intended time.Duration // t_sched. In a closed model: when the user was ready
+	Started  time.Duration // t_start, taken right before Do
+}
+
+// A Driver does arrivals of one protocol.
+//
+// Begin is called once, before the first arrival. Do is called from many
+// goroutines at once, does one arrival to its end, and records what it saw on
+// rec, which already discards when the arrival lies in the warm-up; it answers
+// whether the work was done, so that a user of a closed model whose work failed
+// pauses instead of spinning. Its ctx is cancelled when the drain time is over,
+// after which it must return promptly. End is called once, after the last Do has returned, and records
+// what only the whole run can tell; it also releases what the driver holds.
+type Driver interface {
+	Begin(Run) error
+	Do(ctx context.Context, a Arrival, rec *Recorder) (done bool)
+	End(rec *Recorder)
+}
+
+// A Run is what a driver may know of the run it serves.
+type Run struct {
+	ID       string // the result's ID
+	Workload string
+	Seed     uint64
+	Clock    Clock
+	// Warmup is when measuring begins; End is when the last arrival or publish is due.
+	Warmup, End time.Duration
+	// Stopping is closed when no new work is to be begun: at End, or earlier by
+	// an interrupt. Drivers whose arrivals last the whole run wind up then.
+	Stopping <-chan struct{}
+}
+
+// A Clock counts from the monotonic start of a run.
+type Clock struct {
+	start time.Time // wall and monotonic reading taken together
+}
+
+// NewClock starts a clock now.
+func NewClock() Clock { return Clock{start: time.Now()} }
+
+// Now is the time since the start.
+func (c Clock) Now() time.Duration { return time.Since(c.start) }
+
+// Since converts a time.Time taken in this process to the run's clock.
+func (c Clock) Since(t time.Time) time.Duration { return t.Sub(c.start) }
+
+// FromUnix converts a wall-clock instant in Unix nanoseconds, such as another
+// process on this machine stamped, to the run's clock.
+func (c Clock) FromUnix(unixNano int64) time.Duration {
+	return time.Duration(unixNano - c.start.UnixNano())
+}
+
+// Unix converts an instant of the run to Unix nanoseconds.
+func (c Clock) Unix(d time.Duration) int64 { return c.start.UnixNano() + int64(d) }
+
+// A MetricID names a metric within one driver: its index in Workload.Metrics.
+type MetricID int
+
+// A Metric declares one quantity a driver records.
+type Metric struct {
+	Name string // in thresholds and reports: "ttft"; with a tag: "ttft{conn=new}"
+	Kind result.Kind
+	Unit result.Unit
+	Help string // one line: the definition
+	// Num and Den are the counters a Ratio is made of.
+	Num, Den MetricID
+	// Lateness marks the generator's own delay against its schedule, which the
+	// verdict on the run is judged by.
+	Lateness bool
+}
+
+// A Snapshot is the state of a run about once a second.
+type Snapshot struct {
+	Elapsed, Total time.Duration // Total is warm-up + duration
+	Warmup         bool          // still warming up
+	Workloads      []WorkloadSnapshot
+}
+
+// A WorkloadSnapshot is one workload's last interval.
+type WorkloadSnapshot struct {
+	Name       string
+	InFlight   int64
+	Finished   int64         // so far
+	Failed     int64         // errors so far, of any class
+	Rate       float64       // samples of the headline metric a second: first tokens, deliveries
+	Headline   string        // metric's name
+	HeadlineNS time.Duration // its p95 in the last interval
+	Samples    int64         // samples in the last interval
+}

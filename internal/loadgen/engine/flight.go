@@ -1,0 +1,41 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// A flight follows how many arrivals are under way. It counts their time twice,
+// in two independent ways, so that Little's law (L = λW) can check the books:
+// by looking every now and then how many there are, and by adding up how long
+// each one took. Both cover the measured part of the run only.
+type flight struct {
+	now      atomic.Int64
+	from, to time.Duration
+
+	looks, seen int64        // of the goroutine that looks
+	overlap     atomic.Int64 // nanoseconds of all arrivals within from–to
+}
+
+// passed notes an arrival that was under way from start to end.
+func (f *flight) passed(start, end time.Duration) {
+	if d := min(end, f.to) - max(start, f.from); d > 0 {
+		f.overlap.Add(int64(d))
+	}
+}
+
+// look samples the number under way at t.
+func (f *flight) look(t time.Duration) {
+	if t >= f.from && t < f.to {
+		f.looks++
+		f.seen += f.now.Load()
+	}
+}
+
+// means returns the mean number under way, as looked at and as added up.
+func (f *flight) means() (looked, added float64) {
+	if f.looks == 0 || f.to <= f.from {
+		return 0, 0
+	}
+	return float64(f.seen) / float64(f.looks), float64(f.overlap.Load()) / float64(f.to-f.from)
+}

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/edgeload/edgeload/internal/loadgen/result"
+	"github.com/edgeload/edgeload/internal/loadgen/rxtime"
+)
+
+// result writes down what the run came to. The verdict on the instrument is
+// part of it; thresholds are judged elsewhere, from the result.
+func (r *run) result(id string, started time.Time, interrupted bool, health *healthWatch) (*result.Result, error) {
+	res := &result.Result{
+		Version:     result.Version,
+		ID:          id,
+		Started:     started,
+		ElapsedNS:   r.clock.Now(),
+		Interrupted: interrupted,
+		Scenario:    r.plan.Scenario.Redacted(),
+		Machine:     result.ThisMachine(),
+		Build:       result.ThisBuild(),
+		Health:      health.report(),
+	}
+	res.Health.ReceiveSource = rxtime.Source
+	for _, w := range r.workloads {
+		rw, err := w.result()
+		if err != nil {
+			return nil, err
+		}
+		res.Workloads = append(res.Workloads, rw)
+		w.addHealth(&res.Health)
+	}
+	res.Validity = result.Judge(res)
+	if interrupted {
+		res.Warnings = append(res.Warnings, "the run was interrupted: its figures cover less than the planned duration")
+	}
+	return res, nil
+}
+
+func (w *workload) result() (result.Workload, error) {
+	out := result.Workload{Name: w.Name, Protocol: w.Protocol, Errors: w.driven.errors(), Balances: w.driven.sums()}
+	for _, t := range []*tally{w.own, w.driven} {
+		m, err := t.results()
+		if err != nil {
+			return out, err
+		}
+		out.Metrics = append(out.Metrics, m...)
+	}
+	var start time.Duration
+	for _, iv := range w.own.intervals {
+		out.Intervals = append(out.Intervals, result.Interval{
+			StartNS: start, EndNS: iv.end, InFlight: iv.inFlight,
+			Counters: make(map[string]int64), Histograms: make(map[string]string),
+		})
+		start = iv.end
+	}
+	for _, t := range []*tally{w.own, w.driven} {
+		if err := t.addIntervals(out.Intervals); err != nil {
+			return out, err
+		}
+	}
+	out.InFlight.Looked, out.InFlight.Added = w.flight.means()
+	out.Balances = append(out.Balances,
+		result.Balance{Name: "offered = started + dropped", Left: w.own.total(ownOffered), Right: w.own.total(ownStarted) + w.own.total(ownDropped)},
+		result.Balance{Name: "started = finished", Left: w.own.total(ownStarted), Right: w.own.total(ownFinished)})
+	return out, nil
+}
+
+// addHealth adds what this workload says of the generator.
+func (w *workload) addHealth(h *result.Health) {
+	h.Offered += w.own.total(ownOffered)
+	h.Dropped += w.own.total(ownDropped)
+	for _, t := range []*tally{w.own, w.driven} {
+		for id, m := range t.metrics {
+			if m.Kind != result.Histogram {
+				continue
+			}
+			merged := t.merged(MetricID(id))
+			h.OutOfRange += merged.OutOfRange()
+			h.Samples += merged.Count()
+			if m.Lateness {
+				h.LatenessP99NS = max(h.LatenessP99NS, time.Duration(merged.Quantile(.99)))
+			}
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgeload/edgeload/internal/loadgen/result"
+)
+
+// interruptDrain bounds the drain of an interrupted run: someone is waiting.
+const interruptDrain = 5 * time.Second
+
+// failurePause is how long a user of a closed model waits after work that failed.
+const failurePause = 100 * time.Millisecond
+
+// A run is one Plan being carried out.
+type run struct {
+	plan      Plan
+	clock     Clock
+	warmup    time.Duration
+	end       time.Duration // when the last arrival is due
+	stopping  chan struct{} // closed at end, or at the interrupt
+	workloads []*workload
+}
+
+// A workload is the running state of a Workload.
+type workload struct {
+	Workload
+	own     *tally // the engine's metrics
+	driven  *tally // the driver's
+	arrived atomic.Uint64
+	flight  flight
+}
+
+// Run carries out the plan and returns what came of it. When ctx ends early the
+// arrivals stop, what is in flight drains, and the result says it was
+// interrupted. The error is that of a driver which could not begin.
+func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
+	sc := plan.Scenario
+	r := &run{
+		plan:     plan,
+		warmup:   time.Duration(sc.Warmup),
+		end:      time.Duration(sc.Warmup + sc.Duration),
+		stopping: make(chan struct{}),
+	}
+	for _, w := range plan.Workloads {
+		r.workloads = append(r.workloads, &workload{
+			Workload: w,
+			own:      newTally(ownMetrics(), r.warmup),
+			driven:   newTally(w.Metrics, r.warmup),
+			flight:   flight{from: r.warmup, to: r.end},
+		})
+	}
+	r.clock = NewClock()
+	if err := r.begin(id); err != nil {
+		return nil, err
+	}
+	return r.carryOut(ctx, id)
+}
+
+// begin readies every driver; when one cannot begin, those that have are ended.
+func (r *run) begin(id string) error {
+	var errs []error
+	for i, w := range r.workloads {
+		err := w.Driver.Begin(Run{
+			ID: id, Workload: w.Name, Seed: r.plan.Scenario.Seed, Clock: r.clock,
+			Warmup: r.warmup, End: r.end, Stopping: r.stopping,
+		})
+		if err == nil {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("workload %s: %w", w.Name, err))
+		for _, begun := range r.workloads[:i] {
+			begun.Driver.End(begun.driven.worker(0))
+		}
+		break
+	}
+	return errors.Join(errs...)
+}
+
+func (r *run) carryOut(ctx context.Context, id string) (*result.Result, error) {
+	started := time.Now().UTC()
+	work, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+
+	var watchers, arrivals sync.WaitGroup
+	over := make(chan struct{})
+	health := newHealthWatch(r.clock)
+	watchers.Go(func() { r.watch(over, health) })
+	interrupted := false
+	watchers.Go(func() { interrupted = r.conduct(ctx, over, cut) })
+
+	for _, w := range r.workloads {
+		arrivals.Go(func() {
+			if w.Schedule != nil {
+				r.open(ctx, work, w)
+			} else {
+				r.closed(ctx, work, w)
+			}
+		})
+	}
+	arrivals.Wait()
+	close(over)
+	watchers.Wait()
+
+	for _, w := range r.workloads {
+		w.Driver.End(w.driven.worker(0))
+		w.drain(r.clock.Now())
+	}
+	return r.result(id, started, interrupted, health)
+}
+
+// conduct closes stopping when the last arrival is due or ctx ends, whichever
+// is first, and cuts what is still in flight when the drain time has passed.
+func (r *run) conduct(ctx context.Context, over <-chan struct{}, cut func()) (interrupted bool) {
+	drain := time.Duration(r.plan.Scenario.Drain)
+	timer := time.NewTimer(r.end - r.clock.Now())
+	defer timer.Stop()
+	select {
+	case <-over:
+		close(r.stopping)
+		return false
+	case <-timer.C:
+	case <-ctx.Done():
+		interrupted = true
+		drain = min(drain, interruptDrain)
+	}
+	close(r.stopping)
+	timer.Reset(drain)
+	select {
+	case <-over:
+	case <-timer.C:
+		cut()
+	}
+	return interrupted
+}
+
+// open begins arrivals at the schedule's instants whatever the target does. An
+// arrival that finds MaxInFlight under way, or that is still to begin when the
+// drain time is over, is dropped and counted.
+func (r *run) open(ctx, work context.Context, w *workload) {
+	var doing sync.WaitGroup
+	defer doing.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		intended, ok := w.Schedule.Next()
+		if !ok || !r.waitUntil(ctx, timer, intended) {
+			return
+		}
+		a := Arrival{Seq: w.arrived.Add(1) - 1, User: -1, Intended: intended}
+		own := w.account(a)
+		own.Add(ownOffered, 1)
+		if w.flight.now.Load() >= int64(w.MaxInFlight) || work.Err() != nil {
+			own.Add(ownDropped, 1)
+			continue
+		}
+		w.flight.now.Add(1)
+		doing.Go(func() {
+			r.do(work, w, a)
+			w.flight.now.Add(-1)
+		})
+	}
+}
+
+// closed lets each user begin an arrival when its last has ended.
+func (r *run) closed(ctx, work context.Context, w *workload) {
+	var users sync.WaitGroup
+	defer users.Wait()
+	for u := range w.Users {
+		users.Go(func() {
+			timer := time.NewTimer(0)
+			defer timer.Stop()
+			for ready := w.Begins(u); ready < r.end && r.waitUntil(ctx, timer, ready); {
+				a := Arrival{Seq: w.arrived.Add(1) - 1, User: u, Intended: ready}
+				w.account(a).Add(ownOffered, 1)
+				w.flight.now.Add(1)
+				done := r.do(work, w, a)
+				w.flight.now.Add(-1)
+				if w.Once {
+					return
+				}
+				ready = r.clock.Now() + w.Think
+				if !done {
+					ready += failurePause
+				}
+			}
+		})
+	}
+}
+
+// do carries one arrival through the driver and keeps the engine's own account
+// of it.
+func (r *run) do(ctx context.Context, w *workload, a Arrival) (done bool) {
+	own := w.account(a)
+	a.Started = r.clock.Now()
+	lateness := a.Started - a.Intended
+	own.Add(ownStarted, 1)
+	own.Record(ownLateness, int64(lateness))
+	if lateness > lateLimit {
+		own.Add(ownLate, 1)
+	}
+	done = w.Driver.Do(ctx, a, w.driven.worker(a.Seq).At(a.Intended))
+	own.Add(ownFinished, 1)
+	w.flight.passed(a.Started, r.clock.Now())
+	return done
+}
+
+// account is where the engine counts arrival a: nowhere when it lies in the
+// warm-up, unless it lasts the whole run.
+func (w *workload) account(a Arrival) *Recorder {
+	rec := w.own.worker(a.Seq)
+	if w.Once {
+		return rec.Whole()
+	}
+	return rec.At(a.Intended)
+}
+
+// waitUntil waits for an instant of the run, or answers false when ctx ends.
+func (r *run) waitUntil(ctx context.Context, timer *time.Timer, t time.Duration) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	wait := t - r.clock.Now()
+	if wait <= 0 {
+		return true
+	}
+	timer.Reset(wait)
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// drain closes an interval of the workload at t.
+func (w *workload) drain(t time.Duration) (own, driven *interval) {
+	n := w.flight.now.Load()
+	return w.own.drain(t, n), w.driven.drain(t, n)
+}
