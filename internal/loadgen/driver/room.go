@@ -1,0 +1,230 @@
+package driver
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A room is the members that get each other's messages, and the one place that
+// knows who is to get which.
+//
+// A member that joins is pending until its settle time has passed; the next
+// publish after that makes it a subscriber, and its tracks begin there. A member
+// that leaves, or whose loss of connection was noticed, is expected to have what
+// was sent until then. So who is to get a message is fixed, under the lock, when
+// its sequence number is given out: the publisher's side counts the subscribers,
+// each receiver's tracks know the number, and the two can be held against each
+// other at the end.
+type room struct {
+	index      int
+	name       string
+	members    []*member    // by index; the first ones publish
+	publishers []*publisher // by index
+	// complete is closed when every member has joined or could not.
+	complete chan struct{}
+	// drained is closed when publishing is over and everyone still there has
+	// all of it.
+	drained chan struct{}
+
+	messagesComplete atomic.Int64 // measured messages that reached all their receivers
+
+	mu          sync.Mutex
+	arrived     int
+	completedAt time.Duration
+	pending     []*member // in the order of their joining
+	subscribers int
+	publishing  int  // publishers at work
+	began       bool // some publisher was at work
+	outstanding int  // subscribers that still miss something, once publishing is over
+}
+
+// presence is where a member stands in its room.
+type presence uint8
+
+const (
+	absent     presence = iota // has not joined yet, or could not
+	pending                    // joined, may still miss messages
+	subscribed                 // is to get every message
+	gone                       // left or lost its connection
+)
+
+// newRoom returns the room of the given index with so many members; the first
+// of them publish, by the plan.
+func newRoom(index int, name string, size, publishers int, plan *roomPlan) *room {
+	r := &room{
+		index: index, name: name,
+		complete: make(chan struct{}),
+		drained:  make(chan struct{}),
+	}
+	for i := range size {
+		m := &member{room: r, plan: plan, index: i, ended: make(chan struct{})}
+		m.target.Store(unset)
+		if i < publishers {
+			m.publisher = newPublisher(r, m, i)
+			m.publisher.slots = newSlots(plan.share(index, publishers))
+			r.publishers = append(r.publishers, m.publisher)
+		}
+		r.members = append(r.members, m)
+	}
+	return r
+}
+
+// join makes m a member from now on.
+func (r *room) join(m *member, now, settle time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.presence, m.settled = pending, now+settle
+	r.pending = append(r.pending, m)
+}
+
+// arrive counts a member in whose attempt to join has come to an end.
+func (r *room) arrive(now time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.arrived++; r.arrived == len(r.members) {
+		r.completedAt = now
+		close(r.complete)
+	}
+}
+
+// isComplete reports whether and since when all members' attempts have ended.
+func (r *room) isComplete() (since time.Duration, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.completedAt, r.arrived == len(r.members)
+}
+
+// reserve gives out p's next sequence number and fixes who is to get it, now;
+// false when p's member has no connection that can be written to.
+func (r *room) reserve(p *publisher, now time.Duration, measured bool) (seq int64, expected int, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.pending) > 0 && r.pending[0].settled <= now {
+		r.subscribe(r.pending[0])
+		r.pending = r.pending[1:]
+	}
+	switch {
+	case p.doubtful:
+		return 0, 0, false
+	case p.member.presence == subscribed:
+		expected = r.subscribers - 1
+	case p.member.presence == pending:
+		expected = r.subscribers
+	default:
+		return 0, 0, false
+	}
+	seq = p.reserved
+	p.reserved++
+	if measured && p.measuredFrom == unset {
+		p.measuredFrom = seq
+	}
+	p.slots.begin(seq, expected)
+	return seq, expected, true
+}
+
+// subscribe begins m's tracks at the numbers to be given out next.
+func (r *room) subscribe(m *member) {
+	m.presence = subscribed
+	r.subscribers++
+	for i, p := range r.publishers {
+		m.tracks[i].base.Store(p.reserved)
+	}
+}
+
+// leave ends m's membership, of its own will or, with a reason, by the loss of
+// its connection. It reports whether m was a member until now.
+func (r *room) leave(m *member, reason string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := m.presence
+	if was != pending && was != subscribed {
+		return false
+	}
+	m.presence, m.lostBy = gone, reason
+	for i, p := range r.publishers {
+		m.tracks[i].end.Store(p.reserved)
+	}
+	if was == pending {
+		r.pending = without(r.pending, m)
+		return true
+	}
+	r.subscribers--
+	r.relieve(m)
+	return true
+}
+
+// without returns members less m, in their order.
+func without(members []*member, m *member) []*member {
+	kept := members[:0]
+	for _, other := range members {
+		if other != m {
+			kept = append(kept, other)
+		}
+	}
+	return kept
+}
+
+// beginPublishing counts a publisher in.
+func (r *room) beginPublishing() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.publishing++
+	r.began = true
+}
+
+// endPublishing counts a publisher out. After the last, each subscriber is told
+// how many deliveries make it complete.
+func (r *room) endPublishing() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.publishing--; r.publishing > 0 {
+		return
+	}
+	for _, m := range r.members {
+		if m.presence != subscribed || m.stalled {
+			continue
+		}
+		var target int64
+		for i, p := range r.publishers {
+			if p.member != m {
+				target += max(0, p.sent()-m.tracks[i].base.Load())
+			}
+		}
+		// The reader counts first and looks at the target then; here it is the
+		// other way round, so one of the two sees that the member is complete.
+		m.target.Store(target)
+		if m.got.Load() < target {
+			m.misses = true
+			r.outstanding++
+		}
+	}
+	r.checkDrained()
+}
+
+// satisfied notes that m has reached its target.
+func (r *room) satisfied(m *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.relieve(m)
+}
+
+// relieve takes m off those that miss something.
+func (r *room) relieve(m *member) {
+	if m.misses {
+		m.misses = false
+		r.outstanding--
+	}
+	r.checkDrained()
+}
+
+func (r *room) checkDrained() {
+	if !r.began || r.publishing > 0 || r.outstanding > 0 {
+		return
+	}
+	select {
+	case <-r.drained:
+	default:
+		close(r.drained)
+	}
+}

@@ -1,0 +1,241 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/edgeload/edgeload/internal/loadgen/engine"
+	"github.com/edgeload/edgeload/internal/loadgen/pace"
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+)
+
+// A roomPlan is what all rooms of a workload have in common.
+type roomPlan struct {
+	run        engine.Run
+	room       *scenario.Room
+	mark       uint64  // of this run and workload's messages
+	turn       float64 // of all rooms' phases, 0–1
+	writeLimit time.Duration
+}
+
+// schedule returns the planned publish instants of room index, from the run's
+// start to its end. Rooms have the same rate and different phases: successive
+// multiples of the golden ratio keep any number of them apart.
+func (p *roomPlan) schedule(index int) *pace.Schedule {
+	rate := float64(p.room.Publish)
+	if rate <= 0 {
+		return pace.Constant(0, 0, 0, 0)
+	}
+	golden := (math.Sqrt(5) - 1) / 2
+	_, turn := math.Modf(p.turn + float64(index)*golden)
+	return pace.Constant(rate, 0, p.run.End, time.Duration(turn/rate*float64(time.Second)))
+}
+
+// measured reports whether what is planned at t counts.
+func (p *roomPlan) measured(t time.Duration) bool { return t >= p.run.Warmup && t < p.run.End }
+
+// A publisher sends its share of a room's messages at their planned instants,
+// whatever has become of those before. One goroutine runs it.
+type publisher struct {
+	room   *room
+	member *member
+	index  int
+	slots  slots
+	sizes  *rand.Rand
+	buf    []byte
+	free   time.Duration // when the write before this one returned
+
+	// Under the room's lock.
+	reserved     int64 // sequence numbers given out
+	measuredFrom int64 // the first of the measured part; unset while there is none
+	// A write that failed may have got through all the same; the connection is
+	// done with after it, so there is at most one.
+	doubtful         bool
+	doubtfulExpected int
+
+	// The publisher's own until it has ended; of the measured part.
+	expected    int64 // deliveries
+	deliverable int64 // messages with at least one receiver
+}
+
+func newPublisher(r *room, m *member, index int) *publisher {
+	return &publisher{room: r, member: m, index: index, measuredFrom: unset}
+}
+
+// share is how many messages one publisher of room index sends at most.
+func (p *roomPlan) share(index, publishers int) int64 {
+	n, _ := p.schedule(index).Count()
+	return int64(n)/int64(publishers) + 1
+}
+
+// sent is how many messages certainly went out. Under the room's lock.
+func (p *publisher) sent() int64 { return p.reserved - count(p.doubtful) }
+
+// run publishes until the end of the run. What was due before Stopping is still
+// sent after it; when ctx ends too, it has failed.
+func (p *publisher) run(ctx context.Context, rec *engine.Recorder) {
+	defer p.room.endPublishing()
+	plan := p.member.plan
+	select {
+	case <-p.room.complete:
+	case <-plan.run.Stopping:
+	case <-ctx.Done():
+	}
+	begin, complete := p.room.isComplete()
+	if !complete {
+		begin = plan.run.End
+	}
+	p.sizes = rand.New(rand.NewPCG(plan.run.Seed, plan.mark+uint64(p.room.index)<<32+uint64(p.index)))
+	due := newDue(plan.run)
+	defer due.stop()
+	schedule := plan.schedule(p.room.index)
+	for turn := 0; ; turn++ {
+		planned, ok := schedule.Next()
+		if !ok {
+			return
+		}
+		if turn%len(p.room.publishers) != p.index {
+			continue
+		}
+		if planned < begin {
+			if due.stopped(planned) {
+				return
+			}
+			rec.At(planned).Add(wsPublishUnplanned, 1)
+			continue
+		}
+		if !due.wait(ctx, planned) {
+			return
+		}
+		p.publish(ctx, rec.At(planned), planned)
+	}
+}
+
+// publish sends one message, or counts it as failed.
+func (p *publisher) publish(ctx context.Context, rec *engine.Recorder, planned time.Duration) {
+	m, plan := p.member, p.member.plan
+	begin := plan.run.Clock.Now()
+	if ctx.Err() != nil {
+		p.fail(rec, "cut at the end of the drain", planned)
+		return
+	}
+	measured := plan.measured(planned)
+	seq, expected, ok := p.room.reserve(p, begin, measured)
+	if !ok {
+		p.fail(rec, p.room.absence(m), planned)
+		return
+	}
+	p.buf = appendMessage(p.buf[:0], roomMessage{
+		run: plan.mark, room: p.room.index, publisher: p.index, seq: seq,
+		planned: plan.run.Clock.Unix(planned),
+	}, plan.room.Payload.Draw(p.sizes))
+
+	begin = plan.run.Clock.Now()
+	rec.Record(wsPublishLateness, int64(max(0, begin-max(planned, p.free))))
+	err := p.write()
+	p.free = plan.run.Clock.Now()
+	if err != nil {
+		p.room.doubt(p, expected)
+		m.writeFailed(err)
+		return
+	}
+	rec.Record(wsPublishWrite, int64(p.free-begin))
+	rec.Add(wsPublished, 1)
+	rec.Add(wsBytesOut, int64(len(p.buf)))
+	rec.Add(wsExpected, int64(expected))
+	if measured {
+		p.expected += int64(expected)
+		p.deliverable += count(expected > 0)
+	}
+}
+
+// write puts the message on the connection. The deadline keeps a peer that has
+// stopped reading from holding the publisher for good.
+func (p *publisher) write() error {
+	conn := p.member.conn
+	kind := websocket.TextMessage
+	if p.member.plan.room.Binary {
+		kind = websocket.BinaryMessage
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(p.member.plan.writeLimit)); err != nil {
+		return err
+	}
+	return conn.WriteMessage(kind, p.buf)
+}
+
+// fail counts a message that was due and could not be sent.
+func (p *publisher) fail(rec *engine.Recorder, why string, planned time.Duration) {
+	rec.Add(wsPublishFailed, 1)
+	rec.Error("publish failed: "+why, fmt.Sprintf("%v, planned at %v", p.member, planned))
+}
+
+// doubt notes that the write of p's latest message failed.
+func (r *room) doubt(p *publisher, expected int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.doubtful, p.doubtfulExpected = true, expected
+}
+
+// absence says why m has no connection.
+func (r *room) absence(m *member) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case m.lostBy != "":
+		return m.lostBy
+	case m.publisher.doubtful:
+		return "write failed"
+	}
+	return "never connected"
+}
+
+// due waits for planned instants until the run stops.
+type due struct {
+	run   engine.Run
+	timer *time.Timer
+	cut   time.Duration // when the stop was noticed; what is due from then on is not sent
+}
+
+func newDue(run engine.Run) *due {
+	timer := time.NewTimer(0)
+	return &due{run: run, timer: timer, cut: unset}
+}
+
+func (d *due) stop() { d.timer.Stop() }
+
+// stopped reports whether the run stopped before t.
+func (d *due) stopped(t time.Duration) bool {
+	if d.cut == unset {
+		select {
+		case <-d.run.Stopping:
+			d.cut = d.run.Clock.Now()
+		default:
+		}
+	}
+	return t >= d.cut
+}
+
+// wait waits for t and reports false when the run stops before it.
+func (d *due) wait(ctx context.Context, t time.Duration) bool {
+	if d.stopped(t) {
+		return false
+	}
+	left := t - d.run.Clock.Now()
+	if left <= 0 {
+		return true
+	}
+	d.timer.Reset(left)
+	select {
+	case <-d.timer.C:
+		return true
+	case <-d.run.Stopping:
+		return !d.stopped(t)
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,362 @@
+package driver
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"pgregory.net/rapid"
+
+	"github.com/edgeload/edgeload/internal/loadgen/engine"
+	"github.com/edgeload/edgeload/internal/loadgen/rxtime"
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+)
+
+// newTestRoom returns one room whose members are driven by hand, with the plan
+// of a run from 0 to an hour and no warm-up.
+func newTestRoom(size, publishers int, warmup time.Duration) *room {
+	plan := &roomPlan{
+		room: &scenario.Room{Publish: 1, Publishers: publishers},
+		run:  engine.Run{Clock: engine.NewClock(), Warmup: warmup, End: time.Hour},
+		mark: 42,
+	}
+	return newRoom(0, "room", size, publishers, plan)
+}
+
+// joinByHand does what a connection would do for m.
+func joinByHand(m *member, now, settle time.Duration) {
+	m.tracks = make([]track, len(m.room.publishers))
+	for i := range m.tracks {
+		m.tracks[i].open(m.plan.share(0, len(m.room.publishers)))
+	}
+	m.room.join(m, now, settle)
+}
+
+// However members join, settle, leave and lose messages, and whatever becomes of
+// writes that fail, what the publishers expect is what the receivers got and miss.
+func TestRoomBalancesUnderChurn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const warmup, step = 20 * time.Second, time.Second
+		size := rapid.IntRange(1, 6).Draw(t, "size")
+		r := newTestRoom(size, rapid.IntRange(1, size).Draw(t, "publishers"), warmup)
+		rec := engine.NewRecorder(wsMetrics(), warmup)
+		now := time.Duration(0)
+		deliver := func(p *publisher, seq int64, planned time.Duration) {
+			for _, m := range r.members {
+				if m.presence != pending && m.presence != subscribed || rapid.IntRange(0, 9).Draw(t, "lost") == 0 {
+					continue
+				}
+				for range 1 + rapid.IntRange(0, 9).Draw(t, "duplicates")/9 {
+					m.deliver(rec, now, roomMessage{
+						run: 42, publisher: p.index, seq: seq, planned: m.plan.run.Clock.Unix(planned),
+					}, 100)
+				}
+			}
+		}
+		for range rapid.IntRange(0, 60).Draw(t, "steps") {
+			now += step
+			m := r.members[rapid.IntRange(0, size-1).Draw(t, "member")]
+			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			case 0:
+				if m.presence == absent {
+					joinByHand(m, now, time.Duration(rapid.IntRange(0, 10).Draw(t, "settle"))*step)
+				}
+			case 1:
+				r.leave(m, rapid.SampledFrom([]string{"", "connection reset"}).Draw(t, "why"))
+			default:
+				p := m.publisher
+				if p == nil {
+					continue
+				}
+				measured := m.plan.measured(now)
+				seq, expected, ok := r.reserve(p, now, measured)
+				switch {
+				case !ok:
+				case rapid.IntRange(0, 9).Draw(t, "write fails") == 0:
+					r.doubt(p, expected)
+					if rapid.Bool().Draw(t, "gets through") {
+						deliver(p, seq, now)
+					}
+				default:
+					if measured {
+						p.expected += int64(expected)
+						p.deliverable += count(expected > 0)
+					}
+					deliver(p, seq, now)
+				}
+			}
+		}
+		got := r.tally()
+		var lost int64
+		for _, l := range got.lost {
+			lost += l.messages
+		}
+		if got.expected != got.received+lost {
+			t.Fatalf("expected %d, received %d + lost %d", got.expected, got.received, lost)
+		}
+		if got.incomplete < 0 {
+			t.Fatalf("%d incomplete messages", got.incomplete)
+		}
+	})
+}
+
+func TestRoomLossIsAttributed(t *testing.T) {
+	r := newTestRoom(4, 1, 0)
+	for _, m := range r.members {
+		joinByHand(m, 0, 0)
+	}
+	rec := engine.NewRecorder(wsMetrics(), 0)
+	p := r.publishers[0]
+	for seq := range int64(10) {
+		if got, expected, ok := r.reserve(p, time.Second, true); got != seq || expected != 3 || !ok {
+			t.Fatalf("reserve = %d, %d, %v", got, expected, ok)
+		}
+		p.expected += 3
+		p.deliverable++
+		for _, m := range r.members[1:3] {
+			if seq != 2 && seq < 6 { // 2 on the way, the rest at the end
+				m.deliver(rec, time.Second, roomMessage{run: 42, seq: seq, planned: r.members[0].plan.run.Clock.Unix(time.Second)}, 0)
+			}
+		}
+	}
+	r.leave(r.members[1], "connection closed 1013")
+	r.members[3].stalled = true
+	got := r.tally()
+	want := []loss{
+		{r.members[1], r.members[0], 1, lostUnexplained},
+		{r.members[1], r.members[0], 4, "lost: connection closed 1013"},
+		{r.members[2], r.members[0], 5, lostUnexplained},
+		{r.members[3], r.members[0], 10, lostStalled},
+	}
+	var merged []loss // of one receiver and reason
+	for _, l := range got.lost {
+		if n := len(merged); n > 0 && merged[n-1].receiver == l.receiver && merged[n-1].why == l.why {
+			merged[n-1].messages += l.messages
+			continue
+		}
+		merged = append(merged, l)
+	}
+	if len(merged) != len(want) {
+		t.Fatalf("losses %v", merged)
+	}
+	for i, l := range merged {
+		if l != want[i] {
+			t.Errorf("loss %d: %v of %v, %q, expected %v of %v, %q", i, l.messages, l.receiver, l.why, want[i].messages, want[i].receiver, want[i].why)
+		}
+	}
+	if got.expected != 30 || got.received != 10 || got.incomplete != 10 {
+		t.Errorf("tally %+v", got)
+	}
+}
+
+func TestRoomDrains(t *testing.T) {
+	drained := func(r *room) bool {
+		select {
+		case <-r.drained:
+			return true
+		default:
+			return false
+		}
+	}
+	r := newTestRoom(3, 1, 0)
+	for _, m := range r.members {
+		joinByHand(m, 0, 0)
+	}
+	rec := engine.NewRecorder(wsMetrics(), 0)
+	r.beginPublishing()
+	if _, _, ok := r.reserve(r.publishers[0], time.Second, true); !ok {
+		t.Fatal("reserve refused")
+	}
+	get := func(m *member) {
+		m.deliver(rec, time.Second, roomMessage{run: 42, planned: m.plan.run.Clock.Unix(time.Second)}, 0)
+	}
+	get(r.members[1])
+	r.endPublishing()
+	if drained(r) {
+		t.Error("drained while a member misses a message")
+	}
+	get(r.members[2])
+	if !drained(r) {
+		t.Error("not drained when all is received")
+	}
+
+	r = newTestRoom(3, 1, 0)
+	for _, m := range r.members {
+		joinByHand(m, 0, 0)
+	}
+	r.members[1].stalled = true
+	r.beginPublishing()
+	r.reserve(r.publishers[0], time.Second, true)
+	r.endPublishing()
+	if drained(r) {
+		t.Error("drained while a member misses a message")
+	}
+	r.leave(r.members[2], "connection reset")
+	if !drained(r) {
+		t.Error("not drained when those who miss something are gone or never read")
+	}
+}
+
+func TestPhasesKeepRoomsApart(t *testing.T) {
+	const rooms = 50
+	plan := &roomPlan{room: &scenario.Room{Publish: 2}, run: engine.Run{End: time.Minute}, turn: 0.3}
+	interval := 500 * time.Millisecond
+	var phases []time.Duration
+	for i := range rooms {
+		s := plan.schedule(i)
+		first, ok := s.Next()
+		second, _ := s.Next()
+		if !ok || first < 0 || first >= interval || second-first != interval {
+			t.Fatalf("room %d publishes at %v and %v", i, first, second)
+		}
+		for j, other := range phases {
+			apart := (first - other).Abs()
+			if apart = min(apart, interval-apart); apart < interval/rooms/3 {
+				t.Errorf("rooms %d and %d publish %v apart", i, j, apart)
+			}
+		}
+		phases = append(phases, first)
+	}
+}
+
+// receiver is a room of two with a receiver ready for n messages.
+func receiver(n int64) (*publisher, *member) {
+	r := newTestRoom(2, 1, 0)
+	r.publishers[0].slots = newSlots(n)
+	m := r.members[1]
+	m.tracks = make([]track, 1)
+	m.tracks[0].open(n)
+	joinByHand(r.members[0], 0, 0)
+	m.room.join(m, 0, 0)
+	return r.publishers[0], m
+}
+
+// Parsing a message and accounting for it allocates nothing.
+func TestReceiveDoesNotAllocate(t *testing.T) {
+	const n = 2000
+	p, m := receiver(n)
+	rec := engine.NewRecorder(wsMetrics(), 0)
+	planned := m.plan.run.Clock.Unix(time.Second)
+	var frames [][]byte
+	for range n {
+		seq, _, _ := p.room.reserve(p, time.Second, true)
+		frames = append(frames, appendMessage(nil, roomMessage{run: 42, seq: seq, planned: planned}, 256))
+	}
+	foreign := []byte(`{"event":"presence"}`)
+	next := 0
+	allocs := testing.AllocsPerRun(n-1, func() {
+		m.receive(rec, time.Second, frames[next])
+		m.receive(rec, time.Second, frames[next]) // a duplicate
+		m.receive(rec, time.Second, foreign)
+		next++
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations for a message, its duplicate and a foreign one", allocs)
+	}
+	if m.received != n {
+		t.Errorf("received %d of %d", m.received, n)
+	}
+}
+
+// Parsing and accounting alone.
+func BenchmarkReceive(b *testing.B) {
+	const batch = 1 << 14
+	rec := engine.NewRecorder(wsMetrics(), 0)
+	var p *publisher
+	var m *member
+	frames := make([][]byte, batch)
+	next := batch
+	b.ReportAllocs()
+	for b.Loop() {
+		if next == batch {
+			b.StopTimer()
+			p, m = receiver(batch)
+			planned := m.plan.run.Clock.Unix(time.Second)
+			for i := range frames {
+				seq, _, _ := p.room.reserve(p, time.Second, true)
+				frames[i] = appendMessage(frames[i][:0], roomMessage{run: 42, seq: seq, planned: planned}, 256)
+			}
+			next = 0
+			b.StartTimer()
+		}
+		m.receive(rec, time.Second, frames[next])
+		next++
+	}
+}
+
+// A message's whole way from the socket: read, unframed by gorilla, parsed,
+// accounted for. The allocation of 8 bytes a message is gorilla's reader.
+func BenchmarkReadLoop(b *testing.B) {
+	const batch = 1 << 14
+	var upgrader websocket.Upgrader
+	more := make(chan []byte)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := upgrader.Upgrade(w, r, nil)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		for frames := range more { // written as they are, so that the server allocates nothing
+			if _, err := conn.NetConn().Write(frames); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	defer close(more)
+	d := newDialer(time.Second, nil)
+	defer d.close()
+	dialer := websocket.Dialer{NetDialContext: d.dial, ReadBufferSize: readBufferSize}
+	conn, _, err := dialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+
+	rec := engine.NewRecorder(wsMetrics(), 0)
+	rx, ok := rxtime.From(conn.NetConn())
+	if !ok {
+		b.Fatal("the connection is not timed")
+	}
+	buf := make([]byte, 1024)
+	var m *member
+	var frames []byte
+	next := batch
+	b.ReportAllocs()
+	b.SetBytes(256)
+	for b.Loop() {
+		if next == batch {
+			b.StopTimer()
+			var p *publisher
+			p, m = receiver(batch)
+			m.conn, m.rx, m.buf = conn, rx, buf
+			planned := m.plan.run.Clock.Unix(time.Second)
+			frames = frames[:0]
+			for range batch {
+				seq, _, _ := p.room.reserve(p, time.Second, true)
+				frames = append(frames, 0x81, 126, 1, 0) // text, final, 256 bytes
+				frames = appendMessage(frames, roomMessage{run: 42, seq: seq, planned: planned}, 256)
+			}
+			next = 0
+			b.StartTimer()
+			more <- frames
+		}
+		data, err := m.next()
+		if err != nil {
+			b.Fatal(err)
+		}
+		at, _ := m.rx.LastRead()
+		m.receive(rec, m.plan.run.Clock.Since(at), data)
+		next++
+	}
+	for ; next < batch; next++ { // so that the server is done with the frames
+		if _, err := m.next(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

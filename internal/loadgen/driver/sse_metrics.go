@@ -1,0 +1,149 @@
+package driver
+
+import (
+	"github.com/edgeload/edgeload/internal/loadgen/engine"
+	"github.com/edgeload/edgeload/internal/loadgen/result"
+)
+
+// Metrics of an sse workload, in the order they are reported.
+const (
+	sseTTFT engine.MetricID = iota
+	sseTTFTService
+	sseTTFTNew
+	sseTTFTReused
+	sseTTFB
+	sseFirstEvent
+	sseTTFO
+	sseThinking
+	sseITL
+	sseTPOT
+	sseE2E
+	sseCloseLag
+	sseStall
+	sseEventsPerRead
+	sseDNS
+	sseDial
+	sseTLS
+	sseTruthTTFT
+	sseTruthITL
+	sseDeliveryLag
+
+	sseStreams
+	sseComplete
+	sseTruncated
+	sseInBandError
+	sseHTTPError
+	sseTimeout
+	sseConnectionError
+	sseUnfinished
+	sseNotSent
+	sseFailed
+
+	sseNoToken
+	sseMultiChunk
+	sseFakeStreaming
+	sseStalled
+	sseStalls
+	sseStallTime
+	sseStreamTime
+	sseChunks
+	sseCoalesced
+	sseTokensOut
+	sseCountedChunks
+	sseMalformed
+	sseLateEvents
+	sseLagNegative
+	sseConnections
+	sseBytesIn
+	sseBytesOut
+
+	sseCompleteRatio
+	sseErrorRatio
+	sseFakeRatio
+	sseTokensPerChunk
+	sseCoalescedRatio
+	sseStallsPerStream
+	sseStallTimeRatio
+
+	sseMetricCount
+)
+
+// sseMetrics declares what an sse workload records. Latencies are recorded as
+// they happen, so that a stream that breaks off later has its ttft and its gaps
+// counted; e2e, tpot and close_lag are of complete streams alone.
+func sseMetrics() []engine.Metric {
+	m := make([]engine.Metric, sseMetricCount)
+	histogram := func(id engine.MetricID, name, help string) {
+		m[id] = engine.Metric{Name: name, Kind: result.Histogram, Unit: result.Nanoseconds, Help: help}
+	}
+	counter := func(id engine.MetricID, name, help string) {
+		m[id] = engine.Metric{Name: name, Kind: result.Counter, Unit: result.One, Help: help}
+	}
+	ratio := func(id engine.MetricID, name string, num, den engine.MetricID, help string) {
+		m[id] = engine.Metric{Name: name, Kind: result.Ratio, Unit: result.One, Help: help, Num: num, Den: den}
+	}
+
+	histogram(sseTTFT, "ttft", "first token − intended start")
+	histogram(sseTTFTService, "ttft_service", "first token − actual start")
+	histogram(sseTTFTNew, "ttft{conn=new}", "ttft of streams on a connection opened for them")
+	histogram(sseTTFTReused, "ttft{conn=reused}", "ttft of streams on a connection used before or shared")
+	histogram(sseTTFB, "ttfb", "first byte of an event stream's answer − actual start")
+	histogram(sseFirstEvent, "first_event", "first event of any kind − actual start")
+	histogram(sseTTFO, "ttfo", "first token that is not reasoning − actual start")
+	histogram(sseThinking, "thinking", "first token that is not reasoning − first reasoning token")
+	histogram(sseITL, "itl", "gap between consecutive content chunks, one sample a gap")
+	histogram(sseTPOT, "tpot", "(last − first token) ÷ (output tokens − 1), tokens as the server counts them; complete streams")
+	histogram(sseE2E, "e2e", "last token − intended start; complete streams")
+	histogram(sseCloseLag, "close_lag", "terminal event − last token; complete streams")
+	histogram(sseStall, "stall", "duration of each gap above 500 ms and above 5 × its stream's median gap")
+	histogram(sseEventsPerRead, "events_per_read", "events completed by one socket read that completed any; over HTTP/2 one read of the body")
+	m[sseEventsPerRead].Unit = result.One
+	histogram(sseDNS, "dns", "name resolution of a new connection")
+	histogram(sseDial, "dial", "TCP connect of a new connection")
+	histogram(sseTLS, "tls", "TLS handshake of a new connection")
+	histogram(sseTruthTTFT, "truth_ttft", "first token as sent by the server's own stamp − actual start")
+	histogram(sseTruthITL, "truth_itl", "gap between the server's stamps of consecutive content chunks")
+	histogram(sseDeliveryLag, "delivery_lag", "content chunk received − sent by the server's stamp; below 0 counts as 0")
+
+	counter(sseStreams, "streams", "streams begun; each has one of the eight outcomes that follow")
+	counter(sseComplete, "complete", "streams that reached the protocol's proper end")
+	counter(sseTruncated, "truncated", "streams the server ended before their terminal event")
+	counter(sseInBandError, "in_band_error", "streams with an error event under status 200")
+	counter(sseHTTPError, "http_error", "answers other than 200 or other than an event stream")
+	counter(sseTimeout, "timeout", "streams cut after the workload's timeout")
+	counter(sseConnectionError, "connection_error", "streams lost to the connection or the protocol beneath")
+	counter(sseUnfinished, "unfinished", "streams cut at the end of the drain")
+	counter(sseNotSent, "not_sent", "streams whose request could not be made")
+	counter(sseFailed, "failed", "streams with any outcome but complete")
+
+	counter(sseNoToken, "no_token", "complete streams without a token")
+	counter(sseMultiChunk, "multi_chunk", "complete streams of two content chunks or more")
+	counter(sseFakeStreaming, "fake_streaming", "of those, the ones whose content all came within 1 ms: one read, or one burst read in pieces")
+	counter(sseStalled, "stalled", "streams with a stall")
+	counter(sseStalls, "stalls", "stalls")
+	counter(sseStallTime, "stall_time", "sum of all stalls")
+	m[sseStallTime].Unit = result.Nanoseconds
+	counter(sseStreamTime, "stream_time", "sum of last − first token of all streams")
+	m[sseStreamTime].Unit = result.Nanoseconds
+	counter(sseChunks, "chunks", "events with a token: content, reasoning, refusal or tool delta that is not empty")
+	counter(sseCoalesced, "coalesced", "content chunks that shared a socket read with another")
+	counter(sseTokensOut, "tokens_out", "output tokens by the server's own count; complete streams that gave one")
+	counter(sseCountedChunks, "counted_chunks", "content chunks of the streams in tokens_out")
+	counter(sseMalformed, "malformed", "events whose data is not the JSON the dialect expects")
+	counter(sseLateEvents, "late_events", "events after the end of the stream or its error; not looked at")
+	counter(sseLagNegative, "delivery_lag_negative", "content chunks received before they were sent, by clocks that differ")
+	counter(sseConnections, "connections", "connections opened")
+	counter(sseBytesIn, "bytes_in", "body bytes received, event streams and error answers")
+	m[sseBytesIn].Unit = result.Bytes
+	counter(sseBytesOut, "bytes_out", "body bytes of requests sent")
+	m[sseBytesOut].Unit = result.Bytes
+
+	ratio(sseCompleteRatio, "complete_ratio", sseComplete, sseStreams, "complete ÷ streams")
+	ratio(sseErrorRatio, "error_ratio", sseFailed, sseStreams, "failed ÷ streams")
+	ratio(sseFakeRatio, "fake_ratio", sseFakeStreaming, sseMultiChunk, "fake_streaming ÷ multi_chunk")
+	ratio(sseTokensPerChunk, "tokens_per_chunk", sseTokensOut, sseCountedChunks, "tokens_out ÷ counted_chunks")
+	ratio(sseCoalescedRatio, "coalesced_ratio", sseCoalesced, sseChunks, "coalesced ÷ chunks")
+	ratio(sseStallsPerStream, "stalls_per_stream", sseStalls, sseStreams, "stalls ÷ streams")
+	ratio(sseStallTimeRatio, "stall_time_ratio", sseStallTime, sseStreamTime, "stall_time ÷ stream_time")
+	return m
+}

@@ -1,0 +1,79 @@
+package driver
+
+import (
+	"context"
+	"errors"
+
+	"github.com/edgeload/edgeload/internal/loadgen/engine"
+)
+
+// Classes of failure that only event streams have; an HTTP status other than
+// 200 is the class "http <code>".
+const (
+	classTruncated = "truncated"
+	classInBand    = "in-band error"
+	classNotStream = "not an event stream"
+	classTemplate  = "template"
+)
+
+// An outcome is how a stream ended. Each stream has exactly one.
+type outcome int
+
+const (
+	outcomeComplete outcome = iota
+	// outcomeTruncated: the server ended a stream it had begun, by the end of the
+	// body, by closing the connection or by HTTP/2's RST_STREAM.
+	outcomeTruncated
+	outcomeInBandError
+	outcomeHTTPError
+	outcomeTimeout
+	outcomeConnectionError
+	outcomeUnfinished
+	outcomeNotSent
+
+	outcomeCount
+)
+
+// metric is the counter of o.
+func (o outcome) metric() engine.MetricID {
+	return [outcomeCount]engine.MetricID{
+		outcomeComplete:        sseComplete,
+		outcomeTruncated:       sseTruncated,
+		outcomeInBandError:     sseInBandError,
+		outcomeHTTPError:       sseHTTPError,
+		outcomeTimeout:         sseTimeout,
+		outcomeConnectionError: sseConnectionError,
+		outcomeUnfinished:      sseUnfinished,
+		outcomeNotSent:         sseNotSent,
+	}[o]
+}
+
+// An ending is an outcome with the class of its failure and an example, where
+// it is one.
+type ending struct {
+	outcome        outcome
+	class, example string
+}
+
+// ending says how a stream that is over ended by its own account.
+func (s *sseStream) ending() ending {
+	if s.failed {
+		return ending{outcomeInBandError, classInBand, s.failure}
+	}
+	return ending{outcome: outcomeComplete}
+}
+
+// broken says what err, met while sending or receiving, did to the stream.
+// parent is what the engine cancels, ctx the stream's own context beneath it.
+func broken(parent, ctx context.Context, err error) ending {
+	class, example := classify(err)
+	switch {
+	case parent.Err() != nil:
+		return ending{outcomeUnfinished, classUnfinished, example}
+	case errors.Is(context.Cause(ctx), errStreamTimeout):
+		return ending{outcomeTimeout, classTimeout, example}
+	case class == classTimeout:
+		return ending{outcomeTimeout, class, example}
+	}
+	return ending{outcomeConnectionError, class, example}
+}

@@ -1,0 +1,244 @@
+package driver
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/edgeload/edgeload/internal/loadgen/engine"
+	"github.com/edgeload/edgeload/internal/loadgen/stream"
+	"github.com/edgeload/edgeload/internal/wire"
+)
+
+// fakeSpan is the time within which all of a stream's content comes when it was
+// not streamed at all: one burst of bytes, which the socket may hand over in
+// several reads.
+const fakeSpan = time.Millisecond
+
+// An sseStream measures one stream: it is told of bytes and the instant they
+// arrived, and records what they mean. It is used by one goroutine and, once
+// its buffers have grown, allocates nothing for an event.
+type sseStream struct {
+	clock   engine.Clock
+	rec     *engine.Recorder
+	arrival engine.Arrival
+	newConn bool
+
+	parser  stream.Parser
+	decoder *stream.Decoder
+	emit    func(stream.Event) // the method event, bound once
+	buf     []byte             // for reading the body
+	head    []byte             // what came before the first event, for an example
+	gaps    gaps
+
+	at   time.Duration // the latest read's instant
+	read uint64        // and its number
+
+	eventsInRead, chunksInRead int64
+
+	sawEvent, sawReasoning, sawOutput bool
+
+	chunks, intervals int64         // content chunks; gaps recorded between them
+	first, last       time.Duration // t_tok1 and t_tokN
+	lastStamp         time.Duration // the server's instant of the last content chunk
+	hasLastStamp      bool
+
+	tokens    int64 // by the server's count
+	hasTokens bool
+
+	ended   time.Duration // t_end, where complete
+	done    bool          // terminal event seen
+	failure string        // in-band error, where failed
+	failed  bool
+}
+
+func newSSEStream() *sseStream {
+	s := &sseStream{decoder: stream.NewDecoder(stream.Auto), buf: make([]byte, readBuffer)}
+	s.emit = s.event
+	return s
+}
+
+// begin makes s ready for another arrival, keeping its buffers.
+func (s *sseStream) begin(clock engine.Clock, a engine.Arrival, rec *engine.Recorder, dialect stream.Dialect) {
+	s.parser.Reset()
+	s.decoder.Reset(dialect)
+	s.gaps.reset()
+	*s = sseStream{
+		clock: clock, rec: rec, arrival: a,
+		parser: s.parser, decoder: s.decoder, emit: s.emit, buf: s.buf, head: s.head[:0], gaps: s.gaps,
+	}
+}
+
+// receive takes bytes of the body, the instant they arrived and the number of
+// the read that brought them. Its error is the parser's.
+func (s *sseStream) receive(p []byte, at time.Duration, read uint64) error {
+	if read != s.read {
+		s.endRead()
+		s.read = read
+	}
+	s.at = at
+	s.rec.Add(sseBytesIn, int64(len(p)))
+	if room := maxExample - len(s.head); !s.sawEvent && room > 0 {
+		s.head = append(s.head, p[:min(len(p), room)]...)
+	}
+	return s.parser.Feed(p, s.emit)
+}
+
+// endRead records what one socket read held.
+func (s *sseStream) endRead() {
+	if s.eventsInRead > 0 {
+		s.rec.Record(sseEventsPerRead, s.eventsInRead)
+	}
+	if s.chunksInRead > 1 {
+		s.rec.Add(sseCoalesced, s.chunksInRead)
+	}
+	s.eventsInRead, s.chunksInRead = 0, 0
+}
+
+// progress says how far the stream came, for an example.
+func (s *sseStream) progress() string {
+	if !s.sawEvent && len(s.head) > 0 {
+		return fmt.Sprintf("before the first event: %s", s.head)
+	}
+	return fmt.Sprintf("after %d content chunks", s.chunks)
+}
+
+// over says that nothing more is expected of the stream.
+func (s *sseStream) over() bool { return s.done || s.failed }
+
+func (s *sseStream) event(e stream.Event) {
+	s.eventsInRead++
+	if !s.sawEvent {
+		s.sawEvent = true
+		s.record(sseFirstEvent, s.at-s.arrival.Started)
+	}
+	if s.over() {
+		s.rec.Add(sseLateEvents, 1)
+		return
+	}
+	r := s.decoder.Decode(e)
+	if r.Malformed {
+		s.rec.Add(sseMalformed, 1)
+	}
+	if r.HasUsage {
+		s.tokens, s.hasTokens = r.OutputTokens, true
+	}
+	if r.Token != stream.None {
+		s.token(r.Token)
+		s.truth(e.Comment)
+	}
+	switch {
+	case r.Failed:
+		s.failed, s.failure = true, failureText(r)
+	case r.Terminal:
+		s.done, s.ended = true, s.at
+	}
+}
+
+func failureText(r stream.Reading) string {
+	text := string(r.ErrorMessage)
+	if len(r.ErrorType) > 0 {
+		text = string(r.ErrorType) + ": " + text
+	}
+	return excerpt(text)
+}
+
+// token records one content chunk.
+func (s *sseStream) token(kind stream.Token) {
+	s.chunks++
+	s.chunksInRead++
+	s.rec.Add(sseChunks, 1)
+	if s.chunks == 1 {
+		s.first = s.at
+		s.record(sseTTFT, s.at-s.arrival.Intended)
+		s.record(sseTTFTService, s.at-s.arrival.Started)
+		if s.newConn {
+			s.record(sseTTFTNew, s.at-s.arrival.Intended)
+		} else {
+			s.record(sseTTFTReused, s.at-s.arrival.Intended)
+		}
+	} else {
+		gap := s.at - s.last
+		s.intervals++
+		s.record(sseITL, gap)
+		s.gaps.add(gap)
+	}
+	s.last = s.at
+	switch {
+	case kind == stream.Reasoning:
+		s.sawReasoning = true
+	case !s.sawOutput:
+		s.sawOutput = true
+		s.record(sseTTFO, s.at-s.arrival.Started)
+		if s.sawReasoning {
+			s.record(sseThinking, s.at-s.first)
+		}
+	}
+}
+
+// truth records what the server's own stamp says of the content chunk just
+// counted, where its event had one.
+func (s *sseStream) truth(comment []byte) {
+	unix, ok := wire.ParseStamp(comment)
+	if !ok {
+		s.hasLastStamp = false
+		return
+	}
+	sent := s.clock.FromUnix(unix)
+	if s.chunks == 1 {
+		s.record(sseTruthTTFT, sent-s.arrival.Started)
+	} else if s.hasLastStamp {
+		s.record(sseTruthITL, sent-s.lastStamp)
+	}
+	s.lastStamp, s.hasLastStamp = sent, true
+	lag := s.at - sent
+	if lag < 0 {
+		s.rec.Add(sseLagNegative, 1)
+		lag = 0
+	}
+	s.record(sseDeliveryLag, lag)
+}
+
+// finish records what only the whole stream can tell.
+func (s *sseStream) finish(complete bool) {
+	s.endRead()
+	if s.chunks > 0 {
+		s.rec.Add(sseStreamTime, int64(s.last-s.first))
+	}
+	if stalls := s.gaps.stalls(); len(stalls) > 0 {
+		s.rec.Add(sseStalled, 1)
+		for _, d := range stalls {
+			s.rec.Add(sseStalls, 1)
+			s.rec.Add(sseStallTime, int64(d))
+			s.record(sseStall, d)
+		}
+	}
+	if complete {
+		s.finishComplete()
+	}
+}
+
+func (s *sseStream) finishComplete() {
+	if s.hasTokens && s.chunks > 0 {
+		s.rec.Add(sseTokensOut, s.tokens)
+		s.rec.Add(sseCountedChunks, s.chunks)
+	}
+	if s.chunks == 0 {
+		s.rec.Add(sseNoToken, 1)
+		return
+	}
+	s.record(sseE2E, s.last-s.arrival.Intended)
+	s.record(sseCloseLag, s.ended-s.last)
+	// The first chunk counts as one token: what came before the second token
+	// cannot be told.
+	if s.hasTokens && s.tokens > 1 {
+		s.record(sseTPOT, (s.last-s.first)/time.Duration(s.tokens-1))
+	}
+	if s.chunks > 1 {
+		s.rec.Add(sseMultiChunk, 1)
+		if s.last-s.first <= fakeSpan {
+			s.rec.Add(sseFakeStreaming, 1)
+		}
+	}
+}
+
+func (s *sseStream) record(m engine.MetricID, d time.Duration) { s.rec.Record(m, int64(d)) }

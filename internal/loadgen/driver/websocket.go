@@ -1,0 +1,168 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/edgeload/edgeload/internal/loadgen/engine"
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+)
+
+// readBufferSize of a connection, in bytes: small, for there are thousands.
+const readBufferSize = 2 << 10
+
+// maxTracked bounds the book-keeping of a workload, in bits: one for each
+// planned delivery. 2³² bits are 512 MiB.
+const maxTracked = 1 << 32
+
+// webSocketTimeout bounds a connection's set-up, and the write of a message.
+const webSocketTimeout = 10 * time.Second
+
+// A webSocket drives rooms. One arrival is one member's life in its room, from
+// its intended start to the end of the run; users fill room 0 first.
+//
+// wsMetrics says what it records. Where a delivery was lost, an error of class
+// "lost: …" says why, counted in messages. Connections go to the target itself,
+// never through a proxy.
+type webSocket struct {
+	upgrade  websocket.Dialer
+	dialer   *dialer
+	template *upgradeTemplate
+	room     *scenario.Room
+	users    int
+	timeout  time.Duration
+
+	rooms []*room
+	plan  *roomPlan
+}
+
+func newWebSocket(sc *scenario.Scenario, name string, w *scenario.Workload) (engine.Driver, error) {
+	if w.Room == nil || w.Load.Users < 1 {
+		return nil, errors.New("websocket needs room and load.users")
+	}
+	if w.Room.Members < 1 {
+		return nil, fmt.Errorf("room of %d members", w.Room.Members)
+	}
+	template, err := newUpgradeTemplate(sc, name, w)
+	if err != nil {
+		return nil, err
+	}
+	timeout := timeoutOr(w.Timeout, webSocketTimeout)
+	d := &webSocket{
+		dialer:   newDialer(timeout, tlsConfig(w.InsecureSkipVerify, "http/1.1")),
+		template: template,
+		room:     w.Room,
+		users:    w.Load.Users,
+		timeout:  timeout,
+	}
+	d.upgrade = websocket.Dialer{
+		NetDialContext:    d.dialer.dial,
+		NetDialTLSContext: d.dialer.dialTLS,
+		HandshakeTimeout:  timeout,
+		ReadBufferSize:    readBufferSize,
+		// A message goes out as one frame, unless it is large.
+		WriteBufferSize: min(max(w.Room.Payload.Max, 512), 64<<10),
+		WriteBufferPool: &sync.Pool{},
+	}
+	return d, nil
+}
+
+// Begin makes the rooms. It is an error when their book-keeping would not fit
+// in memory.
+func (d *webSocket) Begin(run engine.Run) error {
+	seed := fnv.New64a()
+	_, _ = fmt.Fprint(seed, run.Workload, run.Seed) // a hash takes everything
+	d.plan = &roomPlan{
+		run:        run,
+		room:       d.room,
+		mark:       runMark(run.ID, run.Workload, run.Clock.Unix(0)),
+		turn:       float64(seed.Sum64()>>11) / (1 << 53),
+		writeLimit: d.timeout,
+	}
+	if messages, _ := d.plan.schedule(0).Count(); float64(messages)*float64(d.users) > maxTracked {
+		return fmt.Errorf("%d messages a room to %d members: more than %d planned deliveries", messages, d.users, maxTracked)
+	}
+	for first := 0; first < d.users; first += d.room.Members {
+		index := len(d.rooms)
+		name := fmt.Sprintf("%s-%08x-%d", run.Workload, uint32(d.plan.mark>>32), index)
+		size := min(d.room.Members, d.users-first)
+		d.rooms = append(d.rooms, newRoom(index, name, size, min(max(d.room.Publishers, 1), size), d.plan))
+	}
+	stall(d.rooms, d.room.Stalled)
+	return nil
+}
+
+// stall makes n members stalled ones: the last of each room, then the last but
+// one of each, and so on.
+func stall(rooms []*room, n int) {
+	for depth := 1; n > 0 && depth <= len(rooms[0].members); depth++ {
+		for _, r := range rooms {
+			if n > 0 && depth <= len(r.members) {
+				r.members[len(r.members)-depth].stalled = true
+				n--
+			}
+		}
+	}
+}
+
+// Do lives one member's life. A user lives once: called again for the same one,
+// it waits for the end of the run.
+func (d *webSocket) Do(ctx context.Context, a engine.Arrival, rec *engine.Recorder) (done bool) {
+	if a.User < 0 || a.User >= d.users {
+		return false
+	}
+	m := d.rooms[a.User/d.room.Members].members[a.User%d.room.Members]
+	select {
+	case <-d.plan.run.Stopping:
+		return false
+	default:
+	}
+	if m.lived.Swap(true) {
+		select {
+		case <-d.plan.run.Stopping:
+		case <-ctx.Done():
+		}
+		return false
+	}
+	conn := d.connect(ctx, m, a, rec.Whole())
+	m.live(ctx, conn, rec)
+	return conn != nil
+}
+
+// End closes the books: it counts what was lost, why, and whether everything
+// expected was received or lost.
+func (d *webSocket) End(rec *engine.Recorder) {
+	rec = rec.Whole()
+	var expected, received, lost int64
+	for _, r := range d.rooms {
+		t := r.tally()
+		rec.Add(wsPublished, t.published)
+		rec.Add(wsPublishFailed, t.failed)
+		rec.Add(wsExpected, t.expectedMore)
+		rec.Add(wsIncomplete, t.incomplete)
+		for _, l := range t.lost {
+			rec.Add(wsLost, l.messages)
+			rec.Errors(l.why, l.messages, fmt.Sprintf("%v, published by member %d", l.receiver, l.publisher.index))
+			lost += l.messages
+		}
+		expected += t.expected
+		received += t.received
+	}
+	if len(d.rooms) > 0 {
+		rec.Balance("expected = received + lost", expected, received+lost)
+	}
+	d.dialer.close()
+}
+
+// maxMessage bounds a message received, in bytes: a relay may wrap a payload,
+// not multiply it.
+func (d *webSocket) maxMessage() int64 {
+	return int64(min(2*d.room.Payload.Max, math.MaxInt32)) + 1<<20
+}

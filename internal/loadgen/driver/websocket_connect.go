@@ -1,0 +1,255 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/edgeload/edgeload/internal/loadgen/engine"
+	"github.com/edgeload/edgeload/internal/loadgen/rxtime"
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+)
+
+// stalledReceiveBuffer is the socket's receive buffer of a member that never
+// reads, in bytes: small, so that the peer feels it soon.
+const stalledReceiveBuffer = 4 << 10
+
+// An upgradeTemplate makes the upgrade request of each member. Any number of
+// goroutines may use it at once.
+type upgradeTemplate struct {
+	base     *url.URL // its scheme is ws or wss
+	workload string
+	seed     uint64
+	path     *scenario.Template
+	headers  map[string]*scenario.Template
+	feed     *scenario.Rows // nil without a feed
+}
+
+// newUpgradeTemplate compiles the path, which is resolved against the target as
+// a browser resolves a link (RFC 3986), and the headers of w's room.
+func newUpgradeTemplate(sc *scenario.Scenario, name string, w *scenario.Workload) (*upgradeTemplate, error) {
+	base, err := url.Parse(sc.Target)
+	if err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	switch {
+	case base.Scheme == "http" && base.Host != "":
+		base.Scheme = "ws"
+	case base.Scheme == "https" && base.Host != "":
+		base.Scheme = "wss"
+	default:
+		return nil, fmt.Errorf("target %q: want an http or https URL", sc.Target)
+	}
+	t := &upgradeTemplate{base: base, workload: name, seed: sc.Seed, headers: make(map[string]*scenario.Template)}
+	if t.path, err = scenario.CompileTemplate("path", w.Room.Path); err != nil {
+		return nil, fmt.Errorf("room path: %w", err)
+	}
+	for key, value := range w.Room.Headers {
+		if t.headers[key], err = scenario.CompileTemplate("headers."+key, value); err != nil {
+			return nil, fmt.Errorf("room header %s: %w", key, err)
+		}
+	}
+	if w.Feed != nil {
+		if t.feed, err = scenario.OpenFeed(sc.Dir, w.Feed, sc.Seed); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// request returns the address and the headers of one member's upgrade.
+func (t *upgradeTemplate) request(runID, room string, a engine.Arrival) (address string, headers http.Header, err error) {
+	data := scenario.Data{Seq: a.Seq, User: a.User, Room: room, Workload: t.workload, RunID: runID, Seed: t.seed}
+	if t.feed != nil {
+		data.Feed = t.feed.Row(a.Seq)
+	}
+	b, err := t.path.Append(nil, &data)
+	if err != nil {
+		return "", nil, fmt.Errorf("path: %w", err)
+	}
+	resolved, err := t.base.Parse(string(b))
+	if err != nil {
+		return "", nil, fmt.Errorf("path: %w", err)
+	}
+	headers = make(http.Header, len(t.headers)+1)
+	headers.Set("User-Agent", userAgent)
+	for key, value := range t.headers {
+		if b, err = value.Append(b[:0], &data); err != nil {
+			return "", nil, fmt.Errorf("header %s: %w", key, err)
+		}
+		headers.Set(key, string(b))
+	}
+	return resolved.String(), headers, nil
+}
+
+// connect opens m's connection and records how that went; nil when it failed.
+// It gives up when the run stops: whoever has not joined by then never will.
+func (d *webSocket) connect(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder) *websocket.Conn {
+	conn, err := d.establish(ctx, m, a, rec)
+	if err != nil {
+		var refused *upgradeError
+		class, example := "", ""
+		if errors.As(err, &refused) {
+			class, example = refused.class(), excerpt(err.Error())
+		} else {
+			class, example = classify(err)
+		}
+		rec.Add(wsConnectFailed, 1)
+		rec.Error(class, fmt.Sprintf("%v: %s", m, example))
+		return nil
+	}
+	rec.Add(wsConnections, 1)
+	return conn
+}
+
+func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder) (*websocket.Conn, error) {
+	address, headers, err := d.template.request(d.plan.run.ID, m.room.name, a)
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	var connected time.Time
+	var times connectTimes
+	conn, err := d.dialUntilStop(withConnectTimes(ctx, func(t connectTimes) {
+		times, connected = t, time.Now()
+	}), address, headers)
+	if !connected.IsZero() {
+		rec.Record(wsDial, int64(times.Dial))
+		if times.DNS > 0 {
+			rec.Record(wsDNS, int64(times.DNS))
+		}
+		if times.TLS > 0 {
+			rec.Record(wsTLS, int64(times.TLS))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	rec.Record(wsUpgrade, int64(time.Since(connected)))
+	rec.Record(wsSetup, int64(time.Since(begin)))
+	conn.SetReadLimit(d.maxMessage())
+	if m.stalled {
+		if err := shrinkReceiveBuffer(conn.NetConn()); err != nil {
+			_ = conn.Close() // the member is of no use
+			return nil, err
+		}
+	}
+	return conn, nil
+}
+
+// dialUntilStop dials; the run's stop or the end of ctx cuts it short, which
+// gorilla's own dialling, once it waits for the answer, would not notice. An
+// answer that is no upgrade is an *upgradeError.
+func (d *webSocket) dialUntilStop(ctx context.Context, address string, headers http.Header) (*websocket.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	dialer := d.upgrade
+	var (
+		mu     sync.Mutex
+		opened net.Conn
+		cut    bool
+	)
+	keep := func(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+		return func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if cut {
+				_ = conn.Close() // it came too late
+				return nil, context.Canceled
+			}
+			opened = conn
+			return conn, nil
+		}
+	}
+	dialer.NetDialContext, dialer.NetDialTLSContext = keep(dialer.NetDialContext), keep(dialer.NetDialTLSContext)
+
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-d.plan.run.Stopping:
+		case <-ctx.Done():
+		case <-done:
+			return
+		}
+		cancel()
+		mu.Lock()
+		defer mu.Unlock()
+		cut = true
+		if opened != nil {
+			_ = opened.Close() // whoever waits on it gives up
+		}
+	})
+	conn, response, err := dialer.DialContext(ctx, address, headers)
+	if response != nil {
+		defer func() { _ = response.Body.Close() }() // its beginning is in memory
+	}
+	close(done)
+	watch.Wait()
+	cancel()
+	if cut {
+		if conn != nil {
+			_ = conn.Close() // it is closed already
+		}
+		return nil, fmt.Errorf("connect to %s, cut by the end of the run: %w", address, context.Canceled)
+	}
+	if errors.Is(err, websocket.ErrBadHandshake) {
+		return nil, newUpgradeError(response)
+	}
+	return conn, err
+}
+
+// shrinkReceiveBuffer makes the peer of a connection that is never read feel it
+// after a few packets.
+func shrinkReceiveBuffer(conn net.Conn) error {
+	rx, ok := rxtime.From(conn)
+	if !ok {
+		return errors.New("shrink the receive buffer: not a connection of ours")
+	}
+	if tcp, ok := rx.Conn.(*net.TCPConn); ok {
+		if err := tcp.SetReadBuffer(stalledReceiveBuffer); err != nil {
+			return fmt.Errorf("shrink the receive buffer: %w", err)
+		}
+	}
+	return nil
+}
+
+// An upgradeError is an answer that is no upgrade.
+type upgradeError struct {
+	status int
+	body   string // its beginning
+}
+
+func newUpgradeError(response *http.Response) *upgradeError {
+	body, _ := io.ReadAll(io.LimitReader(response.Body, maxExample)) // what there is of it
+	return &upgradeError{status: response.StatusCode, body: string(body)}
+}
+
+func (e *upgradeError) class() string {
+	if e.status == http.StatusSwitchingProtocols {
+		return classProtocol
+	}
+	return fmt.Sprintf("http %d", e.status)
+}
+
+func (e *upgradeError) Error() string {
+	text := fmt.Sprintf("upgrade answered %d %s", e.status, http.StatusText(e.status))
+	if e.status == http.StatusSwitchingProtocols {
+		text += " without a valid handshake"
+	}
+	if e.body != "" {
+		text += ": " + e.body
+	}
+	return text
+}

@@ -1,0 +1,91 @@
+package driver
+
+import (
+	"github.com/edgeload/edgeload/internal/loadgen/engine"
+	"github.com/edgeload/edgeload/internal/loadgen/result"
+)
+
+// Metrics of the websocket driver.
+const (
+	wsFanout engine.MetricID = iota
+	wsSpread
+	wsPublishLateness
+	wsPublishWrite
+	wsDeliveryRatio
+	wsLossRatio
+	wsExpected
+	wsReceived
+	wsLost
+	wsDuplicated
+	wsReordered
+	wsUnexpected
+	wsForeign
+	wsComplete
+	wsIncomplete
+	wsPublished
+	wsPublishFailed
+	wsPublishUnplanned
+	wsBytesIn
+	wsBytesOut
+	wsConnections
+	wsConnectFailed
+	wsConnectionsLost
+	wsUncleanCloses
+	wsSetup
+	wsDNS
+	wsDial
+	wsTLS
+	wsUpgrade
+)
+
+// wsMetrics declares what the websocket driver records. What has to do with a
+// message counts when its planned instant lies in the measured part; what has to
+// do with a connection counts over the whole run.
+func wsMetrics() []engine.Metric {
+	duration := func(name, help string) engine.Metric {
+		return engine.Metric{Name: name, Kind: result.Histogram, Unit: result.Nanoseconds, Help: help}
+	}
+	count := func(name, help string) engine.Metric {
+		return engine.Metric{Name: name, Kind: result.Counter, Unit: result.One, Help: help}
+	}
+	bytes := func(name, help string) engine.Metric {
+		return engine.Metric{Name: name, Kind: result.Counter, Unit: result.Bytes, Help: help}
+	}
+	ratio := func(name string, num, den engine.MetricID, help string) engine.Metric {
+		return engine.Metric{Name: name, Kind: result.Ratio, Unit: result.One, Num: num, Den: den, Help: help}
+	}
+	lateness := duration("publish_lateness", "start of the write − planned publish, or − the end of the write before where that came later: the generator's own delay")
+	lateness.Lateness = true
+
+	return []engine.Metric{
+		wsFanout:           duration("fanout", "receive − planned publish, one sample a receiver"),
+		wsSpread:           duration("spread", "last receiver − planned publish, one sample a message that reached all its receivers"),
+		wsPublishLateness:  lateness,
+		wsPublishWrite:     duration("publish_write", "time the write of a message took: long where the peer stops reading"),
+		wsDeliveryRatio:    ratio("delivery_ratio", wsReceived, wsExpected, "received ÷ expected"),
+		wsLossRatio:        ratio("loss_ratio", wsLost, wsExpected, "lost ÷ expected"),
+		wsExpected:         count("expected", "sum over messages of the other members joined at the send"),
+		wsReceived:         count("received", "expected deliveries that arrived, each counted once"),
+		wsLost:             count("lost", "gaps in the sequence numbers a receiver should have seen"),
+		wsDuplicated:       count("duplicated", "deliveries of a message the receiver already had"),
+		wsReordered:        count("reordered", "deliveries that came after a higher number of the same publisher"),
+		wsUnexpected:       count("unexpected", "deliveries to a member that was not settled yet or had left, or to the sender itself"),
+		wsForeign:          count("foreign", "messages received that are none of this room's"),
+		wsComplete:         count("messages_complete", "messages that reached all their receivers"),
+		wsIncomplete:       count("messages_incomplete", "messages that did not reach all their receivers"),
+		wsPublished:        count("published", "messages sent"),
+		wsPublishFailed:    count("publish_failed", "messages due whose publisher had no connection or whose write failed"),
+		wsPublishUnplanned: count("publish_unplanned", "messages not sent because their room was not complete when they would have been due"),
+		wsBytesIn:          bytes("bytes_in", "payload of this room's messages received"),
+		wsBytesOut:         bytes("bytes_out", "payload sent"),
+		wsConnections:      count("connections", "connections established"),
+		wsConnectFailed:    count("connect_failed", "members that got no connection"),
+		wsConnectionsLost:  count("connections_lost", "connections that ended before the member left"),
+		wsUncleanCloses:    count("unclean_closes", "connections whose peer did not answer the close in time"),
+		wsSetup:            duration("setup", "start of dialling − upgraded connection"),
+		wsDNS:              duration("dns", "name resolution, where there was one"),
+		wsDial:             duration("dial", "TCP connect"),
+		wsTLS:              duration("tls", "TLS handshake, where there was one"),
+		wsUpgrade:          duration("upgrade", "WebSocket upgrade: request sent − 101 received"),
+	}
+}
