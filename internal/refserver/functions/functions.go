@@ -1,0 +1,23 @@
+// Package functions holds the guide's edge functions, one file each, and what
+// they share: their names and the upstream they call.
+//
+// A function is an http.Handler that package edge serves under its name; it
+// answers errors in the platform's form through edge, and knows nothing of
+// listeners, flags or the other functions.
+package functions
+
+import "net/http"
+
+// Names of the functions, as they stand in the path.
+const (
+	NameStreamAI = "stream-ai"
+	NameWSRelay  = "ws-relay"
+)
+
+// ByName is the map of all functions that package edge takes.
+func ByName(streamAI, wsRelay http.Handler) map[string]http.Handler {
+	return map[string]http.Handler{
+		NameStreamAI: streamAI,
+		NameWSRelay:  wsRelay,
+	}
+}

@@ -1,0 +1,128 @@
+package llm
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// late runs streams side by side, each waiting for every gap's deadline, and
+// returns the sorted lateness of all waits.
+func late(ctx context.Context, alarm *Alarm, streams, waits int, gap time.Duration) []time.Duration {
+	var mu sync.Mutex
+	var all []time.Duration
+	var wg sync.WaitGroup
+	for i := range streams {
+		wg.Go(func() {
+			a := &answer{alarm: alarm, alert: alert{index: -1}, wake: time.NewTimer(0)}
+			defer alarm.drop(&a.alert)
+			start := time.Now().Add(gap * time.Duration(i) / time.Duration(streams))
+			var own []time.Duration
+			for k := range waits {
+				deadline := start.Add(gap * time.Duration(k+1))
+				if a.until(ctx, deadline) != nil {
+					return
+				}
+				own = append(own, time.Since(deadline))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, own...)
+		})
+	}
+	wg.Wait()
+	slices.Sort(all)
+	return all
+}
+
+// run lets an alarm ring for as long as f runs.
+func run(t testing.TB, f func(alarm *Alarm)) {
+	t.Helper()
+	alarm := new(Alarm)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- alarm.Run(ctx) }()
+	f(alarm)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if len(alarm.pending) != 0 {
+		t.Errorf("%d alerts left behind", len(alarm.pending))
+	}
+}
+
+func TestWaitsEndOnTime(t *testing.T) {
+	check := func(t *testing.T, alarm *Alarm) {
+		got := late(t.Context(), alarm, 20, 25, 10*time.Millisecond)
+		if len(got) != 20*25 {
+			t.Fatalf("%d waits, want %d", len(got), 20*25)
+		}
+		if got[0] < 0 {
+			t.Errorf("a wait ended %v early", -got[0])
+		}
+		if median := got[len(got)/2]; median > 3*time.Millisecond {
+			t.Errorf("median lateness %v", median)
+		}
+	}
+	t.Run("alarm", func(t *testing.T) { run(t, func(a *Alarm) { check(t, a) }) })
+	t.Run("alarm not running", func(t *testing.T) { check(t, new(Alarm)) })
+	t.Run("no alarm", func(t *testing.T) { check(t, nil) })
+}
+
+func TestCancelledWaitLeavesNoAlert(t *testing.T) {
+	run(t, func(alarm *Alarm) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		defer cancel()
+		late(ctx, alarm, 10, 1, time.Hour)
+	})
+}
+
+// BenchmarkLateness reports how late waits end: go test -run '^$' -bench Lateness -benchtime 1x
+func BenchmarkLateness(b *testing.B) {
+	report := func(b *testing.B, alarm *Alarm, streams int) {
+		var got []time.Duration
+		for b.Loop() {
+			got = append(got, late(b.Context(), alarm, streams, 100, 20*time.Millisecond)...)
+		}
+		slices.Sort(got)
+		for name, q := range map[string]float64{"p50-µs": 0.5, "p99-µs": 0.99} {
+			b.ReportMetric(float64(got[int(q*float64(len(got)-1))])/float64(time.Microsecond), name)
+		}
+	}
+	for _, streams := range []int{1, 200} {
+		name := map[int]string{1: "streams=1", 200: "streams=200"}[streams]
+		b.Run(name+"/alarm", func(b *testing.B) { run(b, func(a *Alarm) { report(b, a, streams) }) })
+		b.Run(name+"/timers", func(b *testing.B) { report(b, nil, streams) })
+	}
+}
+
+// flushDiscard is a response writer that costs nothing.
+type flushDiscard struct{ io.Writer }
+
+func (flushDiscard) Header() http.Header { return nil }
+func (flushDiscard) WriteHeader(int)     {}
+func (flushDiscard) Flush()              {}
+
+func TestTokenEventsDoNotAllocate(t *testing.T) {
+	events := newEventWriter(flushDiscard{io.Discard})
+	var teller teller
+	m := newMetrics()
+	event := make([]byte, 0, 1024)
+	allocs := testing.AllocsPerRun(500, func() {
+		event = teller.append(append(event[:0], deltaPrefix...), 3)
+		event = append(event, deltaSuffix...)
+		sent, err := events.send(event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.sent(3, time.Since(sent))
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations an event, want 0", allocs)
+	}
+}

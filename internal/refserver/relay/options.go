@@ -1,0 +1,134 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options sets the limits of a Hub. Its zero value is a working relay; a field
+// left at zero takes the default that stands beside it.
+type Options struct {
+	// QueueMessages bounds the messages that wait for one peer. Default 256.
+	QueueMessages int
+
+	// QueueBytes bounds the payload bytes that wait for one peer. An empty queue
+	// takes one message of any size that MaxMessage admits. Default 4 MiB.
+	QueueBytes int
+
+	// Slow says what happens to a peer whose queue is full. Default SlowClose.
+	Slow SlowRule
+
+	// MaxMessage is the largest payload, in bytes, a peer may send; a larger
+	// one closes its sender with 1009. Default 1 MiB.
+	MaxMessage int
+
+	// PingInterval is the time between two pings to a peer. It must be shorter
+	// than IdleTimeout. Default 20 s.
+	PingInterval time.Duration
+
+	// IdleTimeout is how long a peer may stay silent, pongs included, before it
+	// is closed with 1008. Default 60 s.
+	IdleTimeout time.Duration
+
+	// WriteTimeout bounds each write to a peer; a peer that takes longer is cut
+	// off without a Close frame, for a frame may be half written. Default 10 s.
+	WriteTimeout time.Duration
+
+	// CloseTimeout bounds the wait for a peer's answer to a Close frame.
+	// Default 2 s.
+	CloseTimeout time.Duration
+
+	// Logger receives one warning for each slow or stalled peer that is closed,
+	// with its room and id. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// withDefaults returns o with every zero field replaced, or all that is wrong
+// with it.
+func (o Options) withDefaults() (Options, error) {
+	var errs []error
+	count := func(field string, v *int, def int) {
+		if *v < 0 {
+			errs = append(errs, fmt.Errorf("%s is %d: must not be negative", field, *v))
+		}
+		if *v == 0 {
+			*v = def
+		}
+	}
+	span := func(field string, v *time.Duration, def time.Duration) {
+		if *v < 0 {
+			errs = append(errs, fmt.Errorf("%s is %v: must not be negative", field, *v))
+		}
+		if *v == 0 {
+			*v = def
+		}
+	}
+	count("QueueMessages", &o.QueueMessages, 256)
+	count("QueueBytes", &o.QueueBytes, 4<<20)
+	count("MaxMessage", &o.MaxMessage, 1<<20)
+	span("PingInterval", &o.PingInterval, 20*time.Second)
+	span("IdleTimeout", &o.IdleTimeout, 60*time.Second)
+	span("WriteTimeout", &o.WriteTimeout, 10*time.Second)
+	span("CloseTimeout", &o.CloseTimeout, 2*time.Second)
+	if o.Slow != SlowClose && o.Slow != SlowDropOldest {
+		errs = append(errs, fmt.Errorf("no slow-consumer rule %d in Slow", int(o.Slow)))
+	}
+	if o.PingInterval >= o.IdleTimeout {
+		errs = append(errs, fmt.Errorf("PingInterval %v is not shorter than IdleTimeout %v", o.PingInterval, o.IdleTimeout))
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if len(errs) > 0 {
+		return Options{}, fmt.Errorf("relay options: %w", errors.Join(errs...))
+	}
+	return o, nil
+}
+
+// SlowRule says what happens to a peer that does not read as fast as its room
+// speaks. Its text forms are "close" and "drop-oldest".
+type SlowRule int
+
+const (
+	// SlowClose closes the peer with 1013 (try again later) when its queue
+	// overflows. What waited for it is dropped and counted.
+	SlowClose SlowRule = iota
+
+	// SlowDropOldest keeps the peer and drops the oldest messages that wait for
+	// it, as many as the new one needs.
+	SlowDropOldest
+)
+
+// String returns the text form of the rule.
+func (r SlowRule) String() string {
+	switch r {
+	case SlowClose:
+		return "close"
+	case SlowDropOldest:
+		return "drop-oldest"
+	}
+	return fmt.Sprintf("SlowRule(%d)", int(r))
+}
+
+// MarshalText writes the text form of the rule.
+func (r SlowRule) MarshalText() ([]byte, error) {
+	if r != SlowClose && r != SlowDropOldest {
+		return nil, fmt.Errorf("slow-consumer rule %d: no such rule", int(r))
+	}
+	return []byte(r.String()), nil
+}
+
+// UnmarshalText reads the text form of a rule, as a flag or a file gives it.
+func (r *SlowRule) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "close":
+		*r = SlowClose
+	case "drop-oldest":
+		*r = SlowDropOldest
+	default:
+		return fmt.Errorf("slow-consumer rule %q: want close or drop-oldest", text)
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// write writes what the queue holds, and pings, until the peer has come to its
+// ending or a write fails.
+func (s *session) write() {
+	p, interval := s.peer, s.peer.hub.options.PingInterval
+	ping := time.NewTicker(interval)
+	defer ping.Stop()
+	due := false
+	for {
+		if !due {
+			// Looked at before each message: a queue that is never empty must not
+			// keep pings from going out, for the pongs may be all the peer says.
+			select {
+			case <-ping.C:
+				due = true
+			default:
+			}
+		}
+		if due {
+			if err := s.conn.WriteControl(websocket.PingMessage, nil, s.writeDeadline()); err != nil {
+				s.fail(err)
+				return
+			}
+			due = false
+		}
+		m, end := p.next()
+		switch {
+		case m != nil:
+			if err := s.deliver(m); err != nil {
+				s.fail(err)
+				return
+			}
+		case end != nil:
+			s.close(end)
+			return
+		default:
+			select {
+			case <-p.wake:
+			case <-ping.C:
+				due = true
+			}
+		}
+	}
+}
+
+// deliver writes one message, and counts it as written or dropped.
+func (s *session) deliver(m *message) error {
+	c := &s.peer.shard.counters
+	_ = s.conn.SetWriteDeadline(s.writeDeadline()) // always nil: it is only noted for the next write
+	if err := s.conn.WritePreparedMessage(m.frame); err != nil {
+		if isTimeout(err) {
+			c.drop(dropSlow, 1)
+		} else {
+			c.drop(dropLeft, 1)
+		}
+		return err
+	}
+	c.written.Add(1)
+	c.writtenBytes.Add(uint64(m.size))
+	return nil
+}
+
+// close sends the Close frame of the ending, if it has one, and waits for the
+// peer to answer it or to hang up; after CloseTimeout it hangs up itself.
+func (s *session) close(end *ending) {
+	if end.code == 0 {
+		return
+	}
+	frame := websocket.FormatCloseMessage(end.code, end.text)
+	if err := s.conn.WriteControl(websocket.CloseMessage, frame, s.writeDeadline()); err != nil {
+		s.fail(err)
+		return
+	}
+	timeout := time.NewTimer(s.peer.hub.options.CloseTimeout)
+	defer timeout.Stop()
+	select {
+	case <-s.readDone:
+	case <-timeout.C:
+		_ = s.conn.Close() // the reading side sees it
+	}
+}
+
+// fail ends a connection that cannot be written to any more. For a stalled
+// peer the kernel, too, is told to forget what it holds.
+func (s *session) fail(err error) {
+	if errors.Is(err, websocket.ErrCloseSent) {
+		<-s.readDone // the reading side has sent the last frame and sees to the end
+		return
+	}
+	p, timeout := s.peer, isTimeout(err)
+	err = fmt.Errorf("write to peer %d of room %q: %w", p.id, p.room.name, err)
+	if !timeout {
+		p.finish(endLeft(err))
+	} else if p.finish(endStalled(err)) {
+		p.shard.counters.stalled.Add(1)
+		o := &p.hub.options
+		o.Logger.Warn("stalled consumer closed", "room", p.room.name, "peer", p.id, "write_timeout", o.WriteTimeout)
+	}
+	if tcp, ok := s.conn.NetConn().(interface{ SetLinger(seconds int) error }); ok && timeout {
+		_ = tcp.SetLinger(0) // a closed socket has nothing to forget
+	}
+	_ = s.conn.Close() // the reading side sees it
+}
+
+func (s *session) writeDeadline() time.Time {
+	return time.Now().Add(s.peer.hub.options.WriteTimeout)
+}
