@@ -1,0 +1,239 @@
+// Package e2e_test runs the two programs as a user does, as processes of their
+// own, and looks at what they leave behind. It imports neither: only result
+// files are read.
+//
+// These tests measure time, so they run one after the other, and none of them
+// under the race detector: -short leaves them out.
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/edgeload/edgeload/internal/loadgen/result"
+)
+
+// bin is the folder of the two programs, built once.
+var bin string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("end-to-end tests measure time: left out with -short")
+		os.Exit(0)
+	}
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "edgeload-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if out, err := exec.Command("go", "build", "-o", dir, "../../cmd/...").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
+		return 1
+	}
+	bin = dir
+	return m.Run()
+}
+
+// A server is a running reference-server.
+type server struct {
+	URL string
+	cmd *exec.Cmd
+	log *bytes.Buffer
+}
+
+// startServer starts a reference-server that is stopped with the test.
+func startServer(t *testing.T, args ...string) *server {
+	t.Helper()
+	s := &server{log: new(bytes.Buffer)}
+	s.cmd = exec.Command(filepath.Join(bin, "reference-server"), append([]string{"--listen", "127.0.0.1:0"}, args...)...)
+	s.cmd.Stderr = s.log
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.stop(t) })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatalf("reference-server said nothing: %v\n%s", err, s.log)
+	}
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if !ok {
+		t.Fatalf("reference-server said %q", line)
+	}
+	s.URL = url
+	return s
+}
+
+// stop ends the server in order and fails the test when it does not end well.
+func (s *server) stop(t *testing.T) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("stop reference-server: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("reference-server ended with %v\n%s", err, tail(s.log.String()))
+		}
+	case <-time.After(30 * time.Second):
+		_ = s.cmd.Process.Kill() // it has failed already
+		t.Errorf("reference-server did not stop\n%s", tail(s.log.String()))
+	}
+}
+
+func tail(s string) string { return s[max(0, len(s)-4000):] }
+
+// A loadgenRun is one call of loadgen run.
+type loadgenRun struct {
+	Result         *result.Result // nil when no result was written
+	Dir            string
+	Code           int
+	Stdout, Stderr string
+	Took           time.Duration
+}
+
+// loadgen runs a scenario given as YAML, and calls during, if any, once the
+// process runs.
+func loadgen(t *testing.T, yaml string, during func(*os.Process), args ...string) loadgenRun {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "scenario.yaml")
+	if err := os.WriteFile(file, []byte(yaml), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	out := filepath.Join(dir, "reports")
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "loadgen"), append([]string{"run", "--out", out, file}, args...)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if during != nil {
+		during(cmd.Process)
+	}
+	err := cmd.Wait()
+	run := loadgenRun{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(start), Dir: filepath.Join(out, "latest")}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if r, err := result.Read(run.Dir); err == nil {
+		run.Result = r
+	} else if !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// measured runs a scenario until the instrument vouches for the numbers, three
+// times at most: on a machine that other work has taken over, INVALID is the
+// right answer and no figure can be checked.
+func measured(t *testing.T, yaml string, during func(*os.Process), args ...string) loadgenRun {
+	t.Helper()
+	var run loadgenRun
+	for range 3 {
+		run = loadgen(t, yaml, during, args...)
+		if run.Result == nil {
+			t.Fatalf("no result; exit code %d\n%s\n%s", run.Code, run.Stdout, run.Stderr)
+		}
+		if run.Result.Validity.State != result.Invalid {
+			return run
+		}
+		t.Logf("INVALID, again: %+v", run.Result.Validity.Reasons)
+	}
+	t.Fatalf("INVALID three times: the machine is too busy to measure on\n%s", run.Stdout)
+	return run
+}
+
+func (r loadgenRun) workload(t *testing.T, name string) result.Workload {
+	t.Helper()
+	if r.Result == nil {
+		t.Fatalf("no result; exit code %d\n%s\n%s", r.Code, r.Stdout, r.Stderr)
+	}
+	i := slices.IndexFunc(r.Result.Workloads, func(w result.Workload) bool { return w.Name == name })
+	if i < 0 {
+		t.Fatalf("no workload %s", name)
+	}
+	return r.Result.Workloads[i]
+}
+
+// metric returns a metric that must be there.
+func metric(t *testing.T, w result.Workload, name string) result.Metric {
+	t.Helper()
+	i := slices.IndexFunc(w.Metrics, func(m result.Metric) bool { return m.Name == name })
+	if i < 0 {
+		t.Fatalf("workload %s has no metric %s", w.Name, name)
+	}
+	return w.Metrics[i]
+}
+
+// quantile of a histogram that must have samples.
+func quantile(t *testing.T, w result.Workload, name string, q float64) time.Duration {
+	t.Helper()
+	m := metric(t, w, name)
+	h, err := m.Histogram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h == nil {
+		t.Fatalf("%s.%s has no samples", w.Name, name)
+	}
+	return time.Duration(h.Quantile(q))
+}
+
+// balanced fails when a sum of the result does not add up.
+func balanced(t *testing.T, r *result.Result) {
+	t.Helper()
+	for _, w := range r.Workloads {
+		for _, b := range w.Balances {
+			if !b.Even() {
+				t.Errorf("%s: %s: %d against %d", w.Name, b.Name, b.Left, b.Right)
+			}
+		}
+	}
+}
+
+// get reads a page of the server.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("GET %s: %s\n%s", url, resp.Status, b.String())
+	}
+	return b.String()
+}

@@ -1,0 +1,128 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const roomsYAML = `
+version: 1
+name: rooms
+target: %s
+warmup: 5s
+duration: 10s
+workloads:
+  rooms:
+    protocol: websocket
+    load: {users: %d, ramp: 3s}
+    room:
+      path: /functions/v1/ws-relay?room={{ .Room }}
+      members: %d
+      publish: %s
+      payload: %s
+      stalled: %d
+thresholds:
+  rooms.delivery_ratio: ['value == 1']
+`
+
+// Ten rooms of 100 at 10 messages a second: everything arrives, once, in order.
+func TestRooms(t *testing.T) {
+	s := startServer(t)
+	run := measured(t, fmt.Sprintf(roomsYAML, s.URL, 1000, 100, "10/s", "256B", 0), nil)
+	if run.Code != 0 {
+		t.Errorf("exit code %d\n%s\n%s", run.Code, run.Stdout, run.Stderr)
+	}
+	balanced(t, run.Result)
+	w := run.workload(t, "rooms")
+	const expected = 10 * 10 * 10 * 99 // rooms × messages a second × seconds × receivers
+	for name, want := range map[string]float64{
+		"connections": 1000, "expected": expected, "received": expected, "lost": 0, "duplicated": 0, "reordered": 0, "delivery_ratio": 1,
+	} {
+		if got := metric(t, w, name).Value; got != want {
+			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+	if got := metric(t, w, "spread").Distribution.Count; got != 1000 {
+		t.Errorf("%d messages reached their last receiver, want 1000", got)
+	}
+	t.Logf("fanout p50 %v p99 %v, spread p99 %v", quantile(t, w, "fanout", .5), quantile(t, w, "fanout", .99), quantile(t, w, "spread", .99))
+}
+
+// One member that never reads must cost the relay a bounded queue and nobody
+// else a message; its loss is counted and said to be its own.
+func TestRoomsWithAReaderThatNeverReads(t *testing.T) {
+	s := startServer(t)
+	before := rss(t, s.cmd.Process)
+	var peak int64
+	run := measured(t, fmt.Sprintf(roomsYAML, s.URL, 20, 20, "20/s", "128KiB", 1), func(p *os.Process) {
+		for end := time.Now().Add(14 * time.Second); time.Now().Before(end); wait(200 * time.Millisecond) {
+			peak = max(peak, rss(t, s.cmd.Process))
+		}
+	})
+	balanced(t, run.Result)
+	w := run.workload(t, "rooms")
+	t.Logf("relay's memory grew by %d MiB; lost %v of %v", (peak-before)>>20, metric(t, w, "lost").Value, metric(t, w, "expected").Value)
+	if run.Code != 99 {
+		t.Errorf("exit code %d, want 99: the loss breaks the threshold", run.Code)
+	}
+	lost, byErrors := int64(metric(t, w, "lost").Value), int64(0)
+	for _, e := range w.Errors {
+		if strings.HasPrefix(e.Class, "lost: ") {
+			byErrors += e.Count
+			if strings.Contains(e.Class, "unexplained") {
+				t.Errorf("%d messages lost without an explanation: %s", e.Count, e.Example)
+			}
+		}
+	}
+	if lost == 0 || byErrors != lost {
+		t.Errorf("%d lost, %d of them attributed: %+v", lost, byErrors, w.Errors)
+	}
+	// The others: 18 readers of 20 messages a second for 10 s.
+	if got := metric(t, w, "received").Value; got != 18*200 {
+		t.Errorf("received %v, want all 18 × 200 of the members that read", got)
+	}
+	// 25 MiB are published and 450 MiB delivered while one reader takes nothing.
+	// What may pile up for it is its queue of 4 MiB.
+	if grown := (peak - before) >> 20; grown > 64 {
+		t.Errorf("the relay grew by %d MiB", grown)
+	}
+	if slow := counter(t, get(t, s.URL+"/metrics"), "slow"); slow == 0 {
+		t.Error("the relay counted no slow consumer")
+	}
+}
+
+// rss is the resident memory of a process in bytes.
+func rss(t *testing.T, p *os.Process) int64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// counter is the sum of the Prometheus samples whose name contains part.
+func counter(t *testing.T, page, part string) float64 {
+	t.Helper()
+	var sum float64
+	for line := range strings.Lines(page) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if !ok || strings.HasPrefix(name, "#") || !strings.Contains(name, part) {
+			continue
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatalf("metrics line %q: %v", line, err)
+		}
+		sum += v
+	}
+	return sum
+}
