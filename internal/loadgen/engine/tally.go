@@ -129,6 +129,7 @@ func (t *tally) results() ([]result.Metric, error) {
 			out[id].Value = float64(t.total(MetricID(id)))
 		case result.Ratio:
 			out[id].Num, out[id].Den = t.total(m.Num), t.total(m.Den)
+			out[id].Of = []string{t.metrics[m.Num].Name, t.metrics[m.Den].Name}
 			if out[id].Den != 0 {
 				out[id].Value = float64(out[id].Num) / float64(out[id].Den)
 			}

@@ -332,3 +332,19 @@ func parentClass(n *html.Node) string {
 	}
 	return ""
 }
+
+// A ratio of two times shows times, not bare nanoseconds.
+func TestRatioInTheUnitsOfItsCounters(t *testing.T) {
+	w := &result.Workload{Metrics: []result.Metric{
+		{Name: "stall_time", Kind: result.Counter, Unit: result.Nanoseconds, Value: 2e9},
+		{Name: "stream_time", Kind: result.Counter, Unit: result.Nanoseconds, Value: 8e9},
+	}}
+	m := &result.Metric{Name: "stall_time_ratio", Kind: result.Ratio, Unit: result.One, Value: .25, Num: 2e9, Den: 8e9, Of: []string{"stall_time", "stream_time"}}
+	if got, want := newRatioRow(w, m), (ratioRow{"stall_time_ratio", "0.25", "2 s", "8 s"}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	m.Of = nil
+	if got := newRatioRow(w, m).Num; got != "2,000,000,000" {
+		t.Errorf("without names: %s", got)
+	}
+}

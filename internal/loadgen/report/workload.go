@@ -91,10 +91,8 @@ func newWorkload(r *result.Result, w *result.Workload) workload {
 				shown.Sparse = shown.Sparse || q.Sparse
 			}
 			shown.Distributions = append(shown.Distributions, row)
-		case m.Kind == result.Ratio && m.Den == 0:
-			shown.Ratios = append(shown.Ratios, ratioRow{Name: name, Value: "no data", Num: whole(m.Num), Den: "0"})
 		case m.Kind == result.Ratio:
-			shown.Ratios = append(shown.Ratios, ratioRow{Name: name, Value: m.Unit.Format(m.Value), Num: whole(m.Num), Den: whole(m.Den)})
+			shown.Ratios = append(shown.Ratios, newRatioRow(w, m))
 		default:
 			shown.Counters = append(shown.Counters, pair{name, m.Unit.Format(m.Value)})
 		}
@@ -106,6 +104,24 @@ func newWorkload(r *result.Result, w *result.Workload) workload {
 		shown.Balances = append(shown.Balances, balanceRow{clean(b.Name), whole(b.Left), whole(b.Right), b.Even()})
 	}
 	return shown
+}
+
+// newRatioRow writes both sides of the ratio in the units of the counters they
+// come from.
+func newRatioRow(w *result.Workload, m *result.Metric) ratioRow {
+	side := func(i int, v int64) string {
+		if i < len(m.Of) {
+			if of := find(w, m.Of[i]); of != nil {
+				return of.Unit.Format(float64(v))
+			}
+		}
+		return whole(v)
+	}
+	row := ratioRow{Name: clean(m.Name), Value: "no data", Num: side(0, m.Num), Den: side(1, m.Den)}
+	if m.Den != 0 {
+		row.Value = m.Unit.Format(m.Value)
+	}
+	return row
 }
 
 func newDistributionRow(m *result.Metric) distributionRow {

@@ -107,6 +107,9 @@ type Metric struct {
 	Value float64 `json:"value,omitempty"`
 	Num   int64   `json:"num,omitempty"`
 	Den   int64   `json:"den,omitempty"`
+	// Of names the counters that a ratio's Num and Den are the values of, in the
+	// same workload, in this order.
+	Of []string `json:"of,omitempty"`
 	// Distribution of a histogram.
 	Distribution *Distribution `json:"distribution,omitempty"`
 }
