@@ -34,17 +34,16 @@ func protocols() map[scenario.Protocol]protocol {
 	}
 }
 
-// MetricNames returns, for each protocol, the names a threshold may use: the
-// driver's own and the engine's.
-func MetricNames() map[scenario.Protocol][]string {
-	names := make(map[scenario.Protocol][]string)
+// Metrics returns, for each protocol, what a threshold may be held against: the
+// engine's own metrics and the driver's.
+func Metrics() map[scenario.Protocol][]scenario.Metric {
+	all := make(map[scenario.Protocol][]scenario.Metric)
 	for p, proto := range protocols() {
-		names[p] = engine.MetricNames()
-		for _, m := range proto.metrics() {
-			names[p] = append(names[p], m.Name)
+		for _, m := range slices.Concat(engine.OwnMetrics(), proto.metrics()) {
+			all[p] = append(all[p], scenario.Metric{Name: m.Name, Kind: string(m.Kind), Unit: string(m.Unit)})
 		}
 	}
-	return names
+	return all
 }
 
 // Plan makes a checked scenario ready to run.

@@ -50,7 +50,7 @@ func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 	for _, w := range plan.Workloads {
 		r.workloads = append(r.workloads, &workload{
 			Workload: w,
-			own:      newTally(ownMetrics(), r.warmup),
+			own:      newTally(OwnMetrics(), r.warmup),
 			driven:   newTally(w.Metrics, r.warmup),
 			flight:   flight{from: r.warmup, to: r.end},
 		})

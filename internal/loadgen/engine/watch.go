@@ -20,7 +20,8 @@ const (
 // lateLimit is the lateness beyond which an arrival counts as late.
 const lateLimit = 10 * time.Millisecond
 
-func ownMetrics() []Metric {
+// OwnMetrics returns the metrics the engine itself keeps for every workload.
+func OwnMetrics() []Metric {
 	return []Metric{
 		ownOffered:   {Name: "offered", Kind: result.Counter, Unit: result.One, Help: "arrivals that came due"},
 		ownStarted:   {Name: "started", Kind: result.Counter, Unit: result.One, Help: "arrivals begun"},
@@ -30,16 +31,6 @@ func ownMetrics() []Metric {
 		ownDropRatio: {Name: "drop_ratio", Kind: result.Ratio, Unit: result.One, Num: ownDropped, Den: ownOffered, Help: "dropped ÷ offered"},
 		ownLateness:  {Name: "lateness", Kind: result.Histogram, Unit: result.Nanoseconds, Lateness: true, Help: "actual − intended start: the generator's own delay"},
 	}
-}
-
-// MetricNames returns the names of the metrics the engine itself keeps for
-// every workload.
-func MetricNames() []string {
-	var names []string
-	for _, m := range ownMetrics() {
-		names = append(names, m.Name)
-	}
-	return names
 }
 
 const (

@@ -32,10 +32,10 @@ func golden(t *testing.T, path, got string) {
 }
 
 // someMetrics stands in for what the drivers record.
-func someMetrics() map[Protocol][]string {
-	return map[Protocol][]string{
-		SSE:       {"ttft", "itl", "complete", "errors"},
-		WebSocket: {"fanout", "delivery_ratio"},
+func someMetrics() map[Protocol][]Metric {
+	return map[Protocol][]Metric{
+		SSE:       {{"ttft", "histogram", "ns"}, {"itl", "histogram", "ns"}, {"complete", "counter", "1"}, {"errors", "ratio", "1"}},
+		WebSocket: {{"fanout", "histogram", "ns"}, {"delivery_ratio", "ratio", "1"}},
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -204,9 +203,18 @@ func (c *checker) check() {
 	}
 	for metric, conditions := range s.Thresholds {
 		at := "thresholds." + metric
-		c.metric(at, metric)
 		if c.good(at) && len(conditions) == 0 {
 			c.wrong(at, "want at least one condition such as 'p(95) < 800ms'")
+		}
+		m := c.metric(at, metric)
+		for i, condition := range conditions {
+			item := c.item(at, i)
+			if m == nil || condition.Text == "" || !c.good(item) {
+				continue
+			}
+			if err := condition.Fits(m.Kind, m.Unit); err != nil {
+				c.wrong(item, "%v", err)
+			}
 		}
 	}
 }
@@ -251,12 +259,13 @@ func targetProblem(target string) string {
 	return ""
 }
 
-// metric checks a threshold's name, "<workload>.<metric>".
-func (c *checker) metric(at, name string) {
+// metric checks a threshold's name, "<workload>.<metric>", and returns the metric
+// where it is known.
+func (c *checker) metric(at, name string) *Metric {
 	workload, metric, ok := strings.Cut(name, ".")
 	if !ok || metric == "" {
 		c.wrongKey(at, "want <workload>.<metric>, as chat.ttft")
-		return
+		return nil
 	}
 	w, known := c.scenario.Workloads[workload]
 	if !known {
@@ -265,12 +274,18 @@ func (c *checker) metric(at, name string) {
 			names = append(names, n)
 		}
 		c.wrongKey(at, "no workload %q%s", workload, suggest(workload, names))
-		return
+		return nil
 	}
 	if c.options.Metrics == nil || w == nil || w.Protocol == "" {
-		return
+		return nil
 	}
-	if metrics := c.options.Metrics[w.Protocol]; !slices.Contains(metrics, metric) {
-		c.wrongKey(at, "a workload of protocol %s has no metric %q%s", w.Protocol, metric, suggest(metric, metrics))
+	var names []string
+	for _, m := range c.options.Metrics[w.Protocol] {
+		if m.Name == metric {
+			return &m
+		}
+		names = append(names, m.Name)
 	}
+	c.wrongKey(at, "a workload of protocol %s has no metric %q%s", w.Protocol, metric, suggest(metric, names))
+	return nil
 }

@@ -19,9 +19,16 @@ type Options struct {
 	// Rate, when above 0, replaces the constant rate of every open workload; an
 	// open workload with no constant rate is then a problem.
 	Rate Rate
-	// Metrics are the names a threshold may use, by protocol, whatever records
-	// them. With nil they are not checked.
-	Metrics map[Protocol][]string
+	// Metrics are those a threshold may use, by protocol. With nil they are not
+	// checked.
+	Metrics map[Protocol][]Metric
+}
+
+// A Metric is what a threshold can be held against, whatever records it.
+type Metric struct {
+	Name string
+	Kind string // "histogram", "counter" or "ratio"
+	Unit string // "ns", "B" or "1"
 }
 
 // maxSource is the largest scenario file, 1 MiB.
