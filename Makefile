@@ -3,7 +3,9 @@
 GO      ?= go
 BUILD    = $(GO) build -buildvcs=auto -trimpath
 FUZZTIME ?= 5s
-PKGS     = ./...
+# The end-to-end tests measure time: they run alone, and not under the race detector.
+E2E      = ./internal/e2e
+REST     = $$($(GO) list ./... | grep -v /internal/e2e)
 
 .DEFAULT_GOAL := help
 .PHONY: help build test lint race fuzz bench check deps example
@@ -18,13 +20,14 @@ bench: build ## start the reference server, run every file in scenarios/, write 
 	bin/loadgen bench
 
 test: deps ## run every test, real browser and real processes included
-	$(GO) test -timeout 9m $(PKGS)
+	$(GO) test -timeout 5m $(REST)
+	$(GO) test -timeout 5m $(E2E)
 
-race: deps ## run every test but the timing ones under the race detector
-	$(GO) test -race -short -timeout 9m $(PKGS)
+race: ## run every test but the end-to-end ones under the race detector
+	$(GO) test -race -timeout 9m $(REST)
 
 lint: ## go vet and golangci-lint, pinned in go.mod
-	$(GO) vet $(PKGS)
+	$(GO) vet ./...
 	$(GO) tool golangci-lint run
 
 fuzz: ## fuzz each parser for FUZZTIME (default 5s)

@@ -2,8 +2,8 @@
 // own, and looks at what they leave behind. It imports neither: only result
 // files are read.
 //
-// These tests measure time, so they run one after the other, and none of them
-// under the race detector: -short leaves them out.
+// These tests measure time, so they run one after the other, with no other
+// tests beside them, and not under the race detector.
 package e2e_test
 
 import (
@@ -11,7 +11,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -30,11 +29,6 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if testing.Short() {
-		fmt.Println("end-to-end tests measure time: left out with -short")
-		os.Exit(0)
-	}
 	os.Exit(buildAndRun(m))
 }
 
