@@ -18,8 +18,8 @@ import (
 type roomPlan struct {
 	run        engine.Run
 	room       *scenario.Room
-	mark       uint64  // of this run and workload's messages
-	turn       float64 // of all rooms' phases, 0–1
+	mark       uint64 // of this run and workload's messages
+	draws      uint64 // seeds what is drawn: the rooms' phases and the messages' sizes
 	writeLimit time.Duration
 }
 
@@ -32,7 +32,7 @@ func (p *roomPlan) schedule(index int) *pace.Schedule {
 		return pace.Constant(0, 0, 0, 0)
 	}
 	golden := (math.Sqrt(5) - 1) / 2
-	_, turn := math.Modf(p.turn + float64(index)*golden)
+	_, turn := math.Modf(float64(p.draws>>11)/(1<<53) + float64(index)*golden)
 	return pace.Constant(rate, 0, p.run.End, time.Duration(turn/rate*float64(time.Second)))
 }
 
@@ -90,7 +90,7 @@ func (p *publisher) run(ctx context.Context, rec *engine.Recorder) {
 	if !complete {
 		begin = plan.run.End
 	}
-	p.sizes = rand.New(rand.NewPCG(plan.run.Seed, plan.mark+uint64(p.room.index)<<32+uint64(p.index)))
+	p.sizes = rand.New(rand.NewPCG(plan.draws, uint64(p.room.index)<<32+uint64(p.index)))
 	due := newDue(plan.run)
 	defer due.stop()
 	schedule := plan.schedule(p.room.index)

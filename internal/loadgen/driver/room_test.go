@@ -202,7 +202,7 @@ func TestRoomDrains(t *testing.T) {
 
 func TestPhasesKeepRoomsApart(t *testing.T) {
 	const rooms = 50
-	plan := &roomPlan{room: &scenario.Room{Publish: 2}, run: engine.Run{End: time.Minute}, turn: 0.3}
+	plan := &roomPlan{room: &scenario.Room{Publish: 2}, run: engine.Run{End: time.Minute}, draws: 3 << 62}
 	interval := 500 * time.Millisecond
 	var phases []time.Duration
 	for i := range rooms {

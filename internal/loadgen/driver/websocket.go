@@ -83,7 +83,7 @@ func (d *webSocket) Begin(run engine.Run) error {
 		run:        run,
 		room:       d.room,
 		mark:       runMark(run.ID, run.Workload, run.Clock.Unix(0)),
-		turn:       float64(seed.Sum64()>>11) / (1 << 53),
+		draws:      seed.Sum64(),
 		writeLimit: d.timeout,
 	}
 	if messages, _ := d.plan.schedule(0).Count(); float64(messages)*float64(d.users) > maxTracked {

@@ -253,6 +253,8 @@ func targetProblem(target string) string {
 		return fmt.Sprintf("%q: want http:// or https:// and a host, such as http://127.0.0.1:8080", target)
 	case u.User != nil:
 		return "a target holds no user and password, which would stand in every report; use a header"
+	case strings.Trim(u.Path, "/") != "":
+		return fmt.Sprintf("%q: a target has no path; it belongs in the workload's path", target)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return fmt.Sprintf("%q: a target has no query and no fragment; they belong in the workload's path", target)
 	}

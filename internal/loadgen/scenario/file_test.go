@@ -194,8 +194,8 @@ func TestDefaults(t *testing.T) {
 
 func TestOverrides(t *testing.T) {
 	src := strings.NewReplacer("target: http://127.0.0.1:8080", "target: ${UNSET}", "duration: 10s", "duration: ${UNSET}").Replace(small)
-	s := mustParse(t, src, Options{Target: "https://example.com/base", Duration: Duration(time.Second), Rate: 99})
-	if s.Target != "https://example.com/base" || s.Duration.String() != "1s" || s.Workloads["chat"].Load.Rate != 99 || s.Workloads["rooms"].Load.Rate != 0 {
+	s := mustParse(t, src, Options{Target: "https://example.com", Duration: Duration(time.Second), Rate: 99})
+	if s.Target != "https://example.com" || s.Duration.String() != "1s" || s.Workloads["chat"].Load.Rate != 99 || s.Workloads["rooms"].Load.Rate != 0 {
 		t.Errorf("%+v", s)
 	}
 	for _, tc := range []struct {

@@ -45,12 +45,14 @@ func redactHeaders(headers map[string]string) map[string]string {
 	return clean
 }
 
-// secret reports whether a header of that name carries a credential.
+// secret reports whether a header of that name carries a credential: whether one
+// of its parts ends in a word for one, as in X-Auth-Token, apikey or Cookie.
 func secret(header string) bool {
-	name := strings.ToLower(header)
-	for _, part := range []string{"authorization", "cookie", "token", "secret", "password", "apikey", "api-key"} {
-		if strings.Contains(name, part) {
-			return true
+	for part := range strings.SplitSeq(strings.ReplaceAll(strings.ToLower(header), "api-key", "apikey"), "-") {
+		for _, word := range []string{"authorization", "cookie", "token", "secret", "password", "apikey"} {
+			if strings.HasSuffix(part, word) {
+				return true
+			}
 		}
 	}
 	return false
