@@ -61,7 +61,7 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 	if err != nil {
 		return err
 	}
-	flags := scenarioFlags{target: "http://" + addr}
+	flags := scenarioFlags{target: "http://" + addr, durationGiven: func() bool { return f.quick }}
 	if f.quick {
 		flags.duration = quickDuration
 	}
@@ -73,53 +73,58 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := sameName(scenarios, paths); err != nil {
+		return err
+	}
 	server, err := target.Start(ctx, target.Options{
 		Command:     []string{program, "--listen", addr},
 		Ready:       flags.target + "/healthz",
 		StopTimeout: stopTimeout,
 	})
 	if err != nil {
-		return fmt.Errorf("start the reference server: %w", err)
+		return startError(ctx, "start the reference server", err)
 	}
 	defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
-	return f.measureAll(ctx, scenarios, newConsole(cmd, env, f.quiet))
+	return f.measure(ctx, scenarios, newConsole(cmd, env, f.quiet))
 }
 
-// measureAll runs the scenarios one after the other and writes one folder with
-// a subfolder for each.
-func (f *benchFlags) measureAll(ctx context.Context, scenarios []*scenario.Scenario, console *console) error {
+// measure runs the scenarios one after the other and writes one folder with a
+// subfolder for each, also when one of them could not be measured.
+func (f *benchFlags) measure(ctx context.Context, scenarios []*scenario.Scenario, console *console) error {
 	id := result.NewID(time.Now(), "bench")
-	files := make(map[string][]byte)
+	all := make(map[string][]byte)
 	var results []*result.Result
-	var worst outcome
-	for _, sc := range scenarios {
-		res, err := measure(ctx, sc, console)
-		if err != nil {
-			return err
-		}
-		of, err := runFiles(res)
-		if err != nil {
-			return err
-		}
-		for name, content := range of {
-			files[filepath.Join(sc.Name, name)] = content
+	err := measureAll(ctx, scenarios, console, func(res *result.Result, files map[string][]byte) error {
+		for name, content := range files {
+			all[filepath.Join(res.Scenario.Name, name)] = content
 		}
 		results = append(results, res)
-		worst.add(res)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	dir, err := result.SaveRun(f.out, id, files)
-	if err != nil {
+		return nil
+	})
+	if len(results) == 0 {
 		return err
 	}
-	for _, res := range results {
-		if err := console.report(res, filepath.Join(dir, res.Scenario.Name)); err != nil {
-			return err
-		}
+	dir, saveErr := result.SaveRun(f.out, id, all)
+	if dir == "" {
+		return errors.Join(err, saveErr)
 	}
-	return worst.err()
+	err = errors.Join(err, saveErr)
+	for _, res := range results {
+		err = errors.Join(err, console.report(res, filepath.Join(dir, res.Scenario.Name)))
+	}
+	return err
+}
+
+// sameName refuses two scenarios whose runs would share a folder.
+func sameName(scenarios []*scenario.Scenario, paths []string) error {
+	first := make(map[string]string)
+	for i, sc := range scenarios {
+		if other, ok := first[sc.Name]; ok {
+			return usage(fmt.Errorf("%s and %s have the same name, %q", other, paths[i], sc.Name))
+		}
+		first[sc.Name] = paths[i]
+	}
+	return nil
 }
 
 // program finds reference-server.

@@ -133,12 +133,13 @@ func environment(pairs []string) env {
 	return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
 }
 
-// flagsFromEnv sets each flag that was not given from its environment variable.
+// flagsFromEnv sets each flag that was not given from its environment variable;
+// an empty variable counts as absent.
 func flagsFromEnv(flags *pflag.FlagSet, env env) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		if v, ok := env(name); ok && !f.Changed {
+		if v, _ := env(name); v != "" && !f.Changed {
 			if err := flags.Set(f.Name, v); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", name, err))
 			}

@@ -10,23 +10,38 @@ import (
 // by looking every now and then how many there are, and by adding up how long
 // each one took. Both cover the measured part of the run only.
 type flight struct {
-	now      atomic.Int64
-	from, to time.Duration
+	now  atomic.Int64
+	from time.Duration
+	to   atomic.Int64 // a time.Duration: the end of the measured part
 
 	looks, seen int64        // of the goroutine that looks
 	overlap     atomic.Int64 // nanoseconds of all arrivals within from–to
 }
 
+func newFlight(from, to time.Duration) *flight {
+	f := &flight{from: from}
+	f.to.Store(int64(to))
+	return f
+}
+
+// end moves the end of the measured part to t when that is earlier. One
+// goroutine may call it.
+func (f *flight) end(t time.Duration) {
+	if int64(t) < f.to.Load() {
+		f.to.Store(int64(t))
+	}
+}
+
 // passed notes an arrival that was under way from start to end.
 func (f *flight) passed(start, end time.Duration) {
-	if d := min(end, f.to) - max(start, f.from); d > 0 {
+	if d := min(end, time.Duration(f.to.Load())) - max(start, f.from); d > 0 {
 		f.overlap.Add(int64(d))
 	}
 }
 
 // look samples the number under way at t.
 func (f *flight) look(t time.Duration) {
-	if t >= f.from && t < f.to {
+	if t >= f.from && int64(t) < f.to.Load() {
 		f.looks++
 		f.seen += f.now.Load()
 	}
@@ -34,8 +49,9 @@ func (f *flight) look(t time.Duration) {
 
 // means returns the mean number under way, as looked at and as added up.
 func (f *flight) means() (looked, added float64) {
-	if f.looks == 0 || f.to <= f.from {
+	span := f.to.Load() - int64(f.from)
+	if f.looks == 0 || span <= 0 {
 		return 0, 0
 	}
-	return float64(f.seen) / float64(f.looks), float64(f.overlap.Load()) / float64(f.to-f.from)
+	return float64(f.seen) / float64(f.looks), float64(f.overlap.Load()) / float64(span)
 }

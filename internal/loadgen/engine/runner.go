@@ -33,7 +33,7 @@ type workload struct {
 	own     *tally // the engine's metrics
 	driven  *tally // the driver's
 	arrived atomic.Uint64
-	flight  flight
+	flight  *flight
 }
 
 // Run carries out the plan and returns what came of it. When ctx ends early the
@@ -52,14 +52,15 @@ func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 			Workload: w,
 			own:      newTally(OwnMetrics(), r.warmup),
 			driven:   newTally(w.Metrics, r.warmup),
-			flight:   flight{from: r.warmup, to: r.end},
+			flight:   newFlight(r.warmup, r.end),
 		})
 	}
+	started := time.Now().UTC()
 	r.clock = NewClock()
 	if err := r.begin(id); err != nil {
 		return nil, err
 	}
-	return r.carryOut(ctx, id)
+	return r.carryOut(ctx, id, started)
 }
 
 // begin readies every driver; when one cannot begin, those that have are ended.
@@ -82,8 +83,7 @@ func (r *run) begin(id string) error {
 	return errors.Join(errs...)
 }
 
-func (r *run) carryOut(ctx context.Context, id string) (*result.Result, error) {
-	started := time.Now().UTC()
+func (r *run) carryOut(ctx context.Context, id string, started time.Time) (*result.Result, error) {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 
@@ -115,28 +115,47 @@ func (r *run) carryOut(ctx context.Context, id string) (*result.Result, error) {
 }
 
 // conduct closes stopping when the last arrival is due or ctx ends, whichever
-// is first, and cuts what is still in flight when the drain time has passed.
+// is first, and cuts what is still in flight when the drain time has passed. It
+// answers whether ctx ended before the run was over.
 func (r *run) conduct(ctx context.Context, over <-chan struct{}, cut func()) (interrupted bool) {
 	drain := time.Duration(r.plan.Scenario.Drain)
 	timer := time.NewTimer(r.end - r.clock.Now())
 	defer timer.Stop()
 	select {
 	case <-over:
-		close(r.stopping)
-		return false
 	case <-timer.C:
 	case <-ctx.Done():
-		interrupted = true
 		drain = min(drain, interruptDrain)
 	}
-	close(r.stopping)
-	timer.Reset(drain)
-	select {
-	case <-over:
-	case <-timer.C:
-		cut()
+	r.stop()
+	cutAt := r.clock.Now() + drain
+	done := ctx.Done()
+	if ctx.Err() != nil {
+		done = nil // has had its effect
 	}
-	return interrupted
+	for {
+		timer.Reset(cutAt - r.clock.Now())
+		select {
+		case <-over:
+			return ctx.Err() != nil
+		case <-timer.C:
+			cut()
+			<-over
+			return ctx.Err() != nil
+		case <-done:
+			done = nil
+			cutAt = min(cutAt, r.clock.Now()+interruptDrain)
+		}
+	}
+}
+
+// stop ends the beginning of new work and the measured part.
+func (r *run) stop() {
+	now := r.clock.Now()
+	for _, w := range r.workloads {
+		w.flight.end(now)
+	}
+	close(r.stopping)
 }
 
 // open begins arrivals at the schedule's instants whatever the target does. An

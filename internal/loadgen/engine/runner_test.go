@@ -232,6 +232,54 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
+// An interrupt in the drain shortens it, and the run is marked.
+func TestInterruptWhileDraining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, interrupt := context.WithTimeout(t.Context(), 2*time.Second)
+		defer interrupt()
+		plan := planOf(0, time.Second, time.Minute,
+			Workload{Driver: &fakeDriver{takes: time.Hour}, Schedule: &every{gap: 100 * time.Millisecond, end: time.Second}, MaxInFlight: 100})
+		start := time.Now()
+		res, err := plan.Run(ctx, "id")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took != 2*time.Second+interruptDrain || !res.Interrupted {
+			t.Errorf("took %v, interrupted %v; want 2 s + %v and marked", took, res.Interrupted, interruptDrain)
+		}
+	})
+}
+
+// A run of a minute interrupted early is no less valid for it: its books cover
+// what there was.
+func TestInterruptedRunIsJudgedByWhatThereWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, interrupt := context.WithTimeout(t.Context(), 10*time.Second)
+		defer interrupt()
+		plan := planOf(0, time.Minute, time.Minute,
+			Workload{Driver: &fakeDriver{takes: time.Second}, Schedule: &every{gap: 50 * time.Millisecond, end: time.Minute}, MaxInFlight: 100})
+		res, err := plan.Run(ctx, "id")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l := res.Workloads[0].InFlight; l.Looked < 15 || math.Abs(l.Looked-l.Added) > .05*l.Looked || res.Validity.State != result.Valid {
+			t.Errorf("in flight %+v, validity %+v", l, res.Validity)
+		}
+	})
+}
+
+func TestInterruptedBeforeItBegan(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	for range 50 {
+		plan := planOf(0, time.Hour, 0, Workload{Driver: &fakeDriver{}, Schedule: &every{gap: time.Second, end: time.Hour}, MaxInFlight: 1})
+		res, err := plan.Run(ctx, "id")
+		if err != nil || !res.Interrupted {
+			t.Fatalf("interrupted %v, error %v", res.Interrupted, err)
+		}
+	}
+}
+
 func TestClosedModel(t *testing.T) {
 	begins := func(u int) time.Duration { return time.Duration(u) * 100 * time.Millisecond }
 	for _, tc := range []struct {

@@ -79,7 +79,7 @@ func (t *tally) drainSamples(id int) sparse {
 
 // quantile is the value at or below which the share q of samples lies.
 func (s sparse) quantile(q float64) int64 {
-	rank := int64(q * float64(s.n))
+	rank := min(int64(q*float64(s.n)), s.n-1)
 	for _, b := range s.bars {
 		if rank -= b.count; rank < 0 {
 			return b.value

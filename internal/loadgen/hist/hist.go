@@ -78,21 +78,6 @@ func (h *Histogram) Quantile(q float64) int64 {
 	return h.h.ValueAtQuantile(100 * min(max(q, 0), 1))
 }
 
-// ShareBelow returns the share of samples at or below v, 0 when there are none.
-func (h *Histogram) ShareBelow(v int64) float64 {
-	if h.Count() == 0 {
-		return 0
-	}
-	var below int64
-	for _, b := range h.h.Distribution() {
-		if b.From > v {
-			break
-		}
-		below += b.Count
-	}
-	return float64(below) / float64(h.Count())
-}
-
 // Min returns the smallest sample, to the resolution of the range.
 func (h *Histogram) Min() int64 {
 	if h.Count() == 0 {

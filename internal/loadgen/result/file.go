@@ -63,7 +63,8 @@ func (r *Result) Encode() ([]byte, error) {
 
 // SaveRun writes files, by their paths relative to the run's folder, to
 // root/id and points root/latest at it. The folder appears whole or not at all:
-// it is filled under a temporary name and renamed. It returns the folder's path.
+// it is filled under a temporary name and renamed. It returns the folder's path
+// once the folder is there, also with an error that latest could not be moved.
 func SaveRun(root, id string, files map[string][]byte) (dir string, err error) {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return "", fmt.Errorf("save run: %w", err)
@@ -73,7 +74,7 @@ func SaveRun(root, id string, files map[string][]byte) (dir string, err error) {
 		return "", fmt.Errorf("save run: %w", err)
 	}
 	defer func() {
-		if err != nil {
+		if dir == "" {
 			err = errors.Join(fmt.Errorf("save run: %w", err), os.RemoveAll(tmp))
 		}
 	}()
@@ -89,11 +90,11 @@ func SaveRun(root, id string, files map[string][]byte) (dir string, err error) {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return "", err
 	}
-	dir = filepath.Join(root, id)
-	if err := os.Rename(tmp, dir); err != nil {
+	final := filepath.Join(root, id)
+	if err := os.Rename(tmp, final); err != nil {
 		return "", err
 	}
-	return dir, pointLatest(root, id)
+	return final, pointLatest(root, id)
 }
 
 // pointLatest replaces the link in one step. Something else of that name, a
@@ -105,7 +106,10 @@ func pointLatest(root, id string) error {
 	}
 	tmp := filepath.Join(root, "."+latest+"-"+id)
 	if err := os.Symlink(id, tmp); err != nil {
-		return err
+		return fmt.Errorf("point %s at the newest run: %w", link, err)
 	}
-	return os.Rename(tmp, link)
+	if err := os.Rename(tmp, link); err != nil {
+		return errors.Join(fmt.Errorf("point %s at the newest run: %w", link, err), os.Remove(tmp))
+	}
+	return nil
 }

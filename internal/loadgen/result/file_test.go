@@ -104,8 +104,9 @@ func TestSaveRunIsAllOrNothing(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(other, "latest"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := SaveRun(other, "one", files); err == nil || !strings.Contains(err.Error(), "no symbolic link") {
-		t.Errorf("error %v", err)
+	dir, err := SaveRun(other, "one", files)
+	if err == nil || !strings.Contains(err.Error(), "no symbolic link") || dir == "" {
+		t.Errorf("%q, %v; want the run saved and the error told", dir, err)
 	}
 }
 

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/edgeload/edgeload/internal/loadgen/driver"
+	"github.com/edgeload/edgeload/internal/loadgen/gate"
+	"github.com/edgeload/edgeload/internal/loadgen/report"
+	"github.com/edgeload/edgeload/internal/loadgen/result"
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+)
+
+// measureAll runs scenarios one after the other and hands each result, with the
+// files of its folder, to keep. A failure of the tool ends the series; what was
+// measured before is kept.
+func measureAll(ctx context.Context, scenarios []*scenario.Scenario, c *console, keep func(*result.Result, map[string][]byte) error) error {
+	var worst outcome
+	for _, sc := range scenarios {
+		if ctx.Err() != nil {
+			worst.interrupted = append(worst.interrupted, sc.Name)
+			continue
+		}
+		res, err := measure(ctx, sc, c)
+		if err != nil {
+			return err
+		}
+		worst.add(res)
+		files, err := runFiles(res)
+		if files != nil {
+			err = errors.Join(err, keep(res, files))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return worst.err()
+}
+
+// measure runs one scenario and judges its thresholds.
+func measure(ctx context.Context, sc *scenario.Scenario, c *console) (*result.Result, error) {
+	plan, err := driver.Plan(sc)
+	if err != nil {
+		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
+	}
+	id := result.NewID(time.Now(), sc.Name)
+	progress := c.progress(sc)
+	plan.Observe = progress.Observe
+	res, err := plan.Run(ctx, id)
+	progress.Close()
+	if err != nil {
+		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
+	}
+	if res.Thresholds, err = gate.Evaluate(res); err != nil {
+		// Thresholds were checked with the scenario; what cannot be judged all the
+		// same stands as "no data", and the run is worth keeping.
+		res.Warnings = append(res.Warnings, err.Error())
+	}
+	return res, nil
+}
+
+// runFiles is what a run's folder holds. The result is there even when its page
+// could not be made.
+func runFiles(res *result.Result) (map[string][]byte, error) {
+	encoded, err := res.Encode()
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{result.FileName: encoded}
+	var page bytes.Buffer
+	if err := report.HTML(&page, res); err != nil {
+		return files, fmt.Errorf("write the HTML report: %w", err)
+	}
+	files["report.html"] = page.Bytes()
+	return files, nil
+}
+
+// An outcome gathers what the runs of one command came to; the worst decides
+// the exit code.
+type outcome struct {
+	interrupted, invalid, failed []string
+}
+
+func (o *outcome) add(res *result.Result) {
+	name := res.Scenario.Name
+	if res.Interrupted {
+		o.interrupted = append(o.interrupted, name)
+	}
+	if res.Validity.State == result.Invalid {
+		o.invalid = append(o.invalid, name)
+	}
+	if gate.Failed(res.Thresholds) {
+		o.failed = append(o.failed, name)
+	}
+}
+
+// err is the reason in one line, or nil when everything passed. An interrupted
+// run says nothing about its thresholds, an invalid one vouches for none.
+func (o *outcome) err() error {
+	list := func(names []string) string { return strings.Join(names, ", ") }
+	switch {
+	case len(o.interrupted) > 0:
+		return &exit{exitInterrupted, fmt.Errorf("interrupted: %s", list(o.interrupted))}
+	case len(o.invalid) > 0:
+		return &exit{exitInvalid, fmt.Errorf("INVALID: %s", list(o.invalid))}
+	case len(o.failed) > 0:
+		return &exit{exitThreshold, fmt.Errorf("thresholds failed: %s", list(o.failed))}
+	}
+	return nil
+}
