@@ -1,11 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/url"
-	"os"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -42,7 +42,7 @@ type config struct {
 // parse reads the command line, then the environment for flags that were not
 // given. It returns nil where help or the version was asked for, which it has
 // printed to stdout.
-func parse(args []string, stdout io.Writer) (*config, error) {
+func parse(args []string, getenv func(string) string, stdout io.Writer) (*config, error) {
 	conf := &config{timing: llm.Timing{Seed: 1}.OrDefault()}
 	var upstream string
 	asked := false
@@ -64,10 +64,10 @@ func parse(args []string, stdout io.Writer) (*config, error) {
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			asked = true
-			if err := fromEnvironment(cmd.Flags()); err != nil {
+			if err := fromEnvironment(cmd.Flags(), getenv); err != nil {
 				return err
 			}
-			return conf.check(upstream)
+			return conf.check(upstream, getenv(envAPIKey))
 		},
 	}
 	cmd.SetArgs(args)
@@ -108,46 +108,47 @@ func (c *config) bind(f *pflag.FlagSet, upstream *string) {
 }
 
 // check reads what the flag library could not.
-func (c *config) check(upstream string) error {
+func (c *config) check(upstream, apiKey string) error {
+	var errs []error
 	if c.logFormat != logText && c.logFormat != logJSON {
-		return fmt.Errorf("log-format %q: want text or json", c.logFormat)
+		errs = append(errs, fmt.Errorf("log-format %q: want text or json", c.logFormat))
 	}
-	if c.drain <= 0 {
-		return fmt.Errorf("drain-timeout %s: want a duration above zero", c.drain)
-	}
-	for name, v := range map[string]int64{
-		"relay-queue": int64(c.relay.QueueMessages), "relay-queue-bytes": int64(c.relay.QueueBytes), "relay-max-message": int64(c.relay.MaxMessage),
-		"relay-ping": int64(c.relay.PingInterval), "relay-idle": int64(c.relay.IdleTimeout),
-	} {
-		if v <= 0 { // zero would be taken for the default
-			return fmt.Errorf("%s: want a value above zero", name)
+	above0 := func(name string, v any, ok bool) {
+		if !ok { // zero would be taken for the default
+			errs = append(errs, fmt.Errorf("%s %v: want a value above zero", name, v))
 		}
 	}
-	if upstream == upstreamEmbedded {
-		return nil
+	above0("drain-timeout", c.drain, c.drain > 0)
+	above0("relay-queue", c.relay.QueueMessages, c.relay.QueueMessages > 0)
+	above0("relay-queue-bytes", c.relay.QueueBytes, c.relay.QueueBytes > 0)
+	above0("relay-max-message", c.relay.MaxMessage, c.relay.MaxMessage > 0)
+	above0("relay-ping", c.relay.PingInterval, c.relay.PingInterval > 0)
+	above0("relay-idle", c.relay.IdleTimeout, c.relay.IdleTimeout > 0)
+	if upstream != upstreamEmbedded {
+		base, err := url.Parse(upstream)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("upstream: %w", err))
+		}
+		c.upstream, c.apiKey = base, apiKey
 	}
-	base, err := url.Parse(upstream)
-	if err != nil {
-		return fmt.Errorf("upstream: %w", err)
-	}
-	c.upstream, c.apiKey = base, os.Getenv(envAPIKey)
-	return nil
+	return errors.Join(errs...)
 }
 
 // fromEnvironment sets the flags that were not given from their environment
 // variables. An empty variable counts as absent.
-func fromEnvironment(flags *pflag.FlagSet) (err error) {
+func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
+	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value := os.Getenv(name)
-		if err != nil || f.Changed || value == "" || f.Name == "help" || f.Name == "version" {
+		value := getenv(name)
+		if f.Changed || value == "" || f.Name == "help" || f.Name == "version" {
 			return
 		}
-		if serr := flags.Set(f.Name, value); serr != nil {
-			err = fmt.Errorf("environment variable %s: %w", name, serr)
+		if err := flags.Set(f.Name, value); err != nil {
+			errs = append(errs, fmt.Errorf("environment variable %s: %w", name, err))
 		}
 	})
-	return err
+	return errors.Join(errs...)
 }
 
 // version is the module's version as the build recorded it.

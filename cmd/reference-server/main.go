@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -24,12 +25,12 @@ const (
 	exitUsage  = 2
 )
 
-func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(context.Background(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr)) }
 
 // run is the command without the process around it: it serves until ctx ends
 // or a signal comes, and returns the exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	conf, err := parse(args, stdout)
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	conf, err := parse(args, getenv, stdout)
 	if err != nil {
 		return complain(stderr, err, exitUsage)
 	}
@@ -50,6 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func complain(stderr io.Writer, err error, code int) int {
-	_, _ = fmt.Fprintln(stderr, "reference-server:", err) // nowhere else to say it
+	reason := strings.ReplaceAll(err.Error(), "\n", "; ")
+	_, _ = fmt.Fprintln(stderr, "reference-server:", reason) // nowhere else to say it
 	return code
 }

@@ -59,7 +59,7 @@ func start(t *testing.T, args ...string) *server {
 	s := &server{stop: stop, code: make(chan int, 1), log: new(bytes.Buffer)}
 	out, in := io.Pipe()
 	go func() {
-		s.code <- run(ctx, append([]string{"--listen", "127.0.0.1:0"}, args...), in, s.log)
+		s.code <- run(ctx, append([]string{"--listen", "127.0.0.1:0"}, args...), os.Getenv, in, s.log)
 		_ = in.Close()
 	}()
 	line, err := bufio.NewReader(out).ReadString('\n')
@@ -180,7 +180,7 @@ func TestTakenAddressFails(t *testing.T) {
 	s := start(t)
 	var said bytes.Buffer
 	addr := strings.TrimPrefix(s.url, "http://")
-	if code := run(context.Background(), []string{"--listen", addr}, io.Discard, &said); code != exitFailed || !strings.Contains(said.String(), "listen on "+addr) {
+	if code := run(context.Background(), []string{"--listen", addr}, os.Getenv, io.Discard, &said); code != exitFailed || !strings.Contains(said.String(), "listen on "+addr) {
 		t.Errorf("exit code %d: %s", code, said.String())
 	}
 	s.stop()

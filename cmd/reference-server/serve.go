@@ -69,7 +69,12 @@ func (p *program) serve(ctx context.Context, stdout io.Writer) error {
 	base, cancelBase := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelBase()
 	background, behind := errgroup.WithContext(base)
-	background.Go(func() error { return p.alarm.Run(behind) })
+	background.Go(func() error {
+		if err := p.alarm.Run(behind); err != nil {
+			p.log.Warn("the simulator's timing is as coarse as Go's timers", "reason", err)
+		}
+		return nil
+	})
 	upstream := p.external
 	if upstream == nil {
 		back, err := net.Listen("tcp", upstreamListen)

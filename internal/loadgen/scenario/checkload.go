@@ -1,6 +1,9 @@
 package scenario
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Largest numbers of users and of arrivals under way at once.
 const maxUsers = 1_000_000
@@ -146,6 +149,8 @@ func (c *checker) room(at string, w *Workload) {
 	c.positive(at+".publish", r.Publish > 0)
 	if c.good(at + ".members") {
 		c.within(at+".publishers", r.Publishers, 1, max(r.Members, 1))
-		c.within(at+".stalled", r.Stalled, 0, max(r.Members-1, 0))
+	}
+	if c.good(strings.TrimSuffix(at, "room") + "load.users") {
+		c.within(at+".stalled", r.Stalled, 0, max(w.Load.Users-1, 0))
 	}
 }

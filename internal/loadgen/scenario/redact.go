@@ -10,8 +10,8 @@ import (
 const redactedValue = "(left out)"
 
 // Redacted returns a copy fit to be stored and shown: without the values of
-// request headers that carry credentials, and without a password in the target.
-// s stays as it was.
+// request headers and query parameters that carry credentials, and without a
+// password in the target. Bodies stay as they are; s stays as it was.
 func (s *Scenario) Redacted() *Scenario {
 	clean := *s
 	if u, err := url.Parse(s.Target); err == nil && u.User != nil {
@@ -22,12 +22,12 @@ func (s *Scenario) Redacted() *Scenario {
 		copied := *w
 		if w.Request != nil {
 			request := *w.Request
-			request.Headers = redactHeaders(request.Headers)
+			request.Headers, request.Path = redactHeaders(request.Headers), redactQuery(request.Path)
 			copied.Request = &request
 		}
 		if w.Room != nil {
 			room := *w.Room
-			room.Headers = redactHeaders(room.Headers)
+			room.Headers, room.Path = redactHeaders(room.Headers), redactQuery(room.Path)
 			copied.Room = &room
 		}
 		clean.Workloads[name] = &copied
@@ -45,10 +45,26 @@ func redactHeaders(headers map[string]string) map[string]string {
 	return clean
 }
 
-// secret reports whether a header of that name carries a credential: whether one
+// redactQuery leaves out the values of a path's parameters that carry credentials.
+func redactQuery(path string) string {
+	base, query, ok := strings.Cut(path, "?")
+	if !ok {
+		return path
+	}
+	parameters := strings.Split(query, "&")
+	for i, p := range parameters {
+		if name, _, ok := strings.Cut(p, "="); ok && secret(name) {
+			parameters[i] = name + "=" + redactedValue
+		}
+	}
+	return base + "?" + strings.Join(parameters, "&")
+}
+
+// secret reports whether a header or parameter of that name carries a credential: whether one
 // of its parts ends in a word for one, as in X-Auth-Token, apikey or Cookie.
 func secret(header string) bool {
-	for part := range strings.SplitSeq(strings.ReplaceAll(strings.ToLower(header), "api-key", "apikey"), "-") {
+	name := strings.NewReplacer("_", "-", "api-key", "apikey", "api_key", "apikey").Replace(strings.ToLower(header))
+	for part := range strings.SplitSeq(name, "-") {
 		for _, word := range []string{"authorization", "cookie", "token", "secret", "password", "apikey"} {
 			if strings.HasSuffix(part, word) {
 				return true
