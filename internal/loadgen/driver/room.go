@@ -188,7 +188,7 @@ func (r *room) endPublishing() {
 		var target int64
 		for i, p := range r.publishers {
 			if p.member != m {
-				target += max(0, p.sent()-m.tracks[i].base.Load())
+				target += max(0, p.reserved-m.tracks[i].base.Load()) // one whose write failed may come yet
 			}
 		}
 		// The reader counts first and looks at the target then; here it is the

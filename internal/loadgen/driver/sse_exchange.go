@@ -138,6 +138,9 @@ func (d *sseDriver) read(parent, ctx context.Context, s *sseStream, body io.Read
 		if n > 0 {
 			at, read := when()
 			if bad := s.receive(s.buf[:n], at, read); bad != nil {
+				if s.over() {
+					return s.ending()
+				}
 				return ending{outcomeConnectionError, classProtocol, excerpt(bad.Error())}
 			}
 		}

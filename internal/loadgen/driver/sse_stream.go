@@ -184,9 +184,12 @@ func (s *sseStream) truth(comment []byte) {
 		return
 	}
 	sent := s.clock.FromUnix(unix)
-	if s.chunks == 1 {
+	// Below zero the two clocks differ, and the stamps say nothing of the time
+	// since the start; delivery_lag_negative tells of it.
+	switch {
+	case s.chunks == 1 && sent >= s.arrival.Started:
 		s.record(sseTruthTTFT, sent-s.arrival.Started)
-	} else if s.hasLastStamp {
+	case s.chunks > 1 && s.hasLastStamp && sent >= s.lastStamp:
 		s.record(sseTruthITL, sent-s.lastStamp)
 	}
 	s.lastStamp, s.hasLastStamp = sent, true
@@ -229,8 +232,8 @@ func (s *sseStream) finishComplete() {
 	s.record(sseE2E, s.last-s.arrival.Intended)
 	s.record(sseCloseLag, s.ended-s.last)
 	// The first chunk counts as one token: what came before the second token
-	// cannot be told.
-	if s.hasTokens && s.tokens > 1 {
+	// cannot be told. One chunk holds them all, and has no time a token.
+	if s.hasTokens && s.tokens > 1 && s.chunks > 1 {
 		s.record(sseTPOT, (s.last-s.first)/time.Duration(s.tokens-1))
 	}
 	if s.chunks > 1 {

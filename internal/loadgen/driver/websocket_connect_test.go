@@ -64,15 +64,20 @@ func TestRoomsUpgradeRequest(t *testing.T) {
 	if err := d.Begin(engine.Run{ID: "run", Workload: "chat", Clock: engine.NewClock(), End: time.Minute, Stopping: stopping}); err != nil {
 		t.Fatal(err)
 	}
+	ctx, cut := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cut()
 	var users sync.WaitGroup
 	for u := range 2 {
 		users.Go(func() {
-			if !d.Do(context.Background(), engine.Arrival{Seq: uint64(u), User: u}, rec) {
+			if !d.Do(ctx, engine.Arrival{Seq: uint64(u), User: u}, rec) {
 				t.Errorf("user %d was not done", u)
 			}
 		})
 	}
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the members did not connect")
+		}
 		mu.Lock()
 		n := len(got)
 		mu.Unlock()
@@ -81,9 +86,9 @@ func TestRoomsUpgradeRequest(t *testing.T) {
 		}
 	}
 	// A second life of the same user waits for the end, and does nothing.
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	brief, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	if d.Do(ctx, engine.Arrival{Seq: 2, User: 1}, rec) || ctx.Err() == nil {
+	if d.Do(brief, engine.Arrival{Seq: 2, User: 1}, rec) || brief.Err() == nil {
 		t.Error("a user lived twice")
 	}
 	time.AfterFunc(30*time.Millisecond, func() { close(stopping) })
