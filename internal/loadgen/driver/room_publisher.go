@@ -73,9 +73,6 @@ func (p *roomPlan) share(index, publishers int) int64 {
 	return int64(n)/int64(publishers) + 1
 }
 
-// sent is how many messages certainly went out. Under the room's lock.
-func (p *publisher) sent() int64 { return p.reserved - count(p.doubtful) }
-
 // run publishes until the end of the run. What was due before Stopping is still
 // sent after it; when ctx ends too, it has failed.
 func (p *publisher) run(ctx context.Context, rec *engine.Recorder) {

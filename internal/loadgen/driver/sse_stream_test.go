@@ -198,6 +198,31 @@ func TestStreamOneTokenHasNoTPOT(t *testing.T) {
 	f.counts(map[string]float64{"multi_chunk": 0, "fake_streaming": 0, "tokens_out": 1})
 }
 
+// Many tokens in one chunk took no time apart: 0 would be the best TPOT of all.
+func TestStreamOneChunkHasNoTPOT(t *testing.T) {
+	r := newReplay(stream.OpenAI)
+	r.read(1200*ms, content("a hundred words"))
+	r.read(1300*ms, usage(100)+end)
+	f := r.figures(t, true)
+	f.samples(map[string]int64{"e2e": 1, "tpot": 0})
+}
+
+// A server whose clock is behind by more than the first token took stamps it
+// before the request: that says nothing, and is not out of range either.
+func TestStreamTruthOfAClockBehind(t *testing.T) {
+	r := newReplay(stream.OpenAI)
+	stamp := string(wire.AppendStamp(nil, time.Unix(0, r.clock.Unix(0))))
+	r.read(1400*ms, stamp+content("a"))
+	r.read(1430*ms, stamp+content("b")+end)
+	f := r.figures(t, true)
+	f.samples(map[string]int64{"truth_ttft": 0, "truth_itl": 1, "ttft": 1})
+	for name, m := range f.metrics {
+		if m.Distribution != nil && m.Distribution.OutOfRange != 0 {
+			t.Errorf("%s: %d out of range", name, m.Distribution.OutOfRange)
+		}
+	}
+}
+
 func TestFakeStreaming(t *testing.T) {
 	for _, tt := range []struct {
 		name string
