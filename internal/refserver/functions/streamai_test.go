@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -298,6 +299,7 @@ func TestManyStreamsShareTheUpstreamConnection(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	var wg sync.WaitGroup
+	var answered atomic.Int32
 	for range streams {
 		wg.Go(func() {
 			resp, err := post(ctx, c, url, `{"prompt":"hi"}`)
@@ -305,13 +307,16 @@ func TestManyStreamsShareTheUpstreamConnection(t *testing.T) {
 				t.Errorf("post: %v", err)
 				return
 			}
+			answered.Add(1)
 			defer func() { _ = resp.Body.Close() }()
 			if _, err := io.Copy(io.Discard, resp.Body); err == nil {
 				t.Error("a stream of hours ended")
 			}
 		})
 	}
-	eventually(t, "every stream sent its first token", func() bool { return metric(server, "refserver_llm_tokens_total") == fmt.Sprint(streams) })
+	eventually(t, "every client has its answer and every stream sent its first token", func() bool {
+		return answered.Load() == streams && metric(server, "refserver_llm_tokens_total") == fmt.Sprint(streams)
+	})
 	if runtime.GOOS == "linux" {
 		if opened := descriptors(t) - before; opened > 2*streams+2*multiplexedConns+10 {
 			t.Errorf("%d streams opened %d descriptors, want one on each side of each and a few", streams, opened)
