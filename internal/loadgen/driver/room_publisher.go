@@ -89,7 +89,6 @@ func (p *publisher) run(ctx context.Context, rec *engine.Recorder) {
 	}
 	p.sizes = rand.New(rand.NewPCG(plan.draws, uint64(p.room.index)<<32+uint64(p.index)))
 	due := newDue(plan.run)
-	defer due.stop()
 	schedule := plan.schedule(p.room.index)
 	for turn := 0; ; turn++ {
 		planned, ok := schedule.Next()
@@ -194,16 +193,13 @@ func (r *room) absence(m *member) string {
 // due waits for planned instants until the run stops.
 type due struct {
 	run   engine.Run
-	timer *time.Timer
+	timer *engine.Timer
 	cut   time.Duration // when the stop was noticed; what is due from then on is not sent
 }
 
 func newDue(run engine.Run) *due {
-	timer := time.NewTimer(0)
-	return &due{run: run, timer: timer, cut: unset}
+	return &due{run: run, timer: run.NewTimer(), cut: unset}
 }
-
-func (d *due) stop() { d.timer.Stop() }
 
 // stopped reports whether the run stopped before t.
 func (d *due) stopped(t time.Duration) bool {
@@ -222,17 +218,8 @@ func (d *due) wait(ctx context.Context, t time.Duration) bool {
 	if d.stopped(t) {
 		return false
 	}
-	left := t - d.run.Clock.Now()
-	if left <= 0 {
+	if d.timer.Wait(ctx, t, d.run.Stopping) {
 		return true
 	}
-	d.timer.Reset(left)
-	select {
-	case <-d.timer.C:
-		return true
-	case <-d.run.Stopping:
-		return !d.stopped(t)
-	case <-ctx.Done():
-		return false
-	}
+	return ctx.Err() == nil && !d.stopped(t)
 }

@@ -21,6 +21,8 @@ type Plan struct {
 	Workloads []Workload
 	// Observe, when set, is called about once a second from one goroutine.
 	Observe func(Snapshot)
+
+	coarse bool // Go's timers only, for tests in a bubble of fake time
 }
 
 // A Workload is one kind of traffic in a plan.
@@ -87,7 +89,12 @@ type Run struct {
 	// Stopping is closed when no new work is to be begun: at End, or earlier by
 	// an interrupt. Drivers whose arrivals last the whole run wind up then.
 	Stopping <-chan struct{}
+
+	alarm *alarm
 }
+
+// NewTimer returns a timer for the run's instants, for one goroutine's use.
+func (r Run) NewTimer() *Timer { return newTimer(r.Clock, r.alarm) }
 
 // A Clock counts from the monotonic start of a run.
 type Clock struct {

@@ -25,6 +25,7 @@ type run struct {
 	end       time.Duration // when the last arrival is due
 	stopping  chan struct{} // closed at end, or at the interrupt
 	workloads []*workload
+	alarm     *alarm // nil where there is none
 }
 
 // A workload is the running state of a Workload.
@@ -57,6 +58,10 @@ func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 	}
 	started := time.Now().UTC()
 	r.clock = NewClock()
+	if !plan.coarse {
+		r.alarm = newAlarm(r.clock)
+		defer r.alarm.stop()
+	}
 	if err := r.begin(id); err != nil {
 		return nil, err
 	}
@@ -69,7 +74,7 @@ func (r *run) begin(id string) error {
 	for i, w := range r.workloads {
 		err := w.Driver.Begin(Run{
 			ID: id, Workload: w.Name, Seed: r.plan.Scenario.Seed, Clock: r.clock,
-			Warmup: r.warmup, End: r.end, Stopping: r.stopping,
+			Warmup: r.warmup, End: r.end, Stopping: r.stopping, alarm: r.alarm,
 		})
 		if err == nil {
 			continue
@@ -164,8 +169,7 @@ func (r *run) stop() {
 func (r *run) open(ctx, work context.Context, w *workload) {
 	var doing sync.WaitGroup
 	defer doing.Wait()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	timer := newTimer(r.clock, r.alarm)
 	for {
 		intended, ok := w.Schedule.Next()
 		if !ok || !r.waitUntil(ctx, timer, intended) {
@@ -192,8 +196,7 @@ func (r *run) closed(ctx, work context.Context, w *workload) {
 	defer users.Wait()
 	for u := range w.Users {
 		users.Go(func() {
-			timer := time.NewTimer(0)
-			defer timer.Stop()
+			timer := newTimer(r.clock, r.alarm)
 			for ready := w.Begins(u); ready < r.end && r.waitUntil(ctx, timer, ready); {
 				a := Arrival{Seq: w.arrived.Add(1) - 1, User: u, Intended: ready}
 				w.account(a).Add(ownOffered, 1)
@@ -240,21 +243,8 @@ func (w *workload) account(a Arrival) *Recorder {
 }
 
 // waitUntil waits for an instant of the run, or answers false when ctx ends.
-func (r *run) waitUntil(ctx context.Context, timer *time.Timer, t time.Duration) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	wait := t - r.clock.Now()
-	if wait <= 0 {
-		return true
-	}
-	timer.Reset(wait)
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+func (r *run) waitUntil(ctx context.Context, timer *Timer, t time.Duration) bool {
+	return ctx.Err() == nil && timer.Wait(ctx, t, nil)
 }
 
 // drain closes an interval of the workload at t.

@@ -80,6 +80,7 @@ func planOf(warmup, duration, drain time.Duration, ws ...Workload) Plan {
 		ws[i].Metrics = fakeMetrics()
 	}
 	return Plan{
+		coarse: true,
 		Scenario: &scenario.Scenario{
 			Version: 1, Name: "test",
 			Warmup: scenario.Duration(warmup), Duration: scenario.Duration(duration), Drain: scenario.Duration(drain),
