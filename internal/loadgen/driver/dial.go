@@ -18,8 +18,10 @@ import (
 // A dialer opens the connections of one workload, each wrapped by rxtime, and
 // times their set-up. Its methods may be called from many goroutines at once.
 type dialer struct {
-	net net.Dialer
-	tls *tls.Config
+	net   net.Dialer
+	tls   *tls.Config
+	clock *rxtime.Clock
+	held  func() // releases the kernel's stamps
 
 	mu     sync.Mutex
 	closed bool
@@ -51,6 +53,8 @@ func newDialer(timeout time.Duration, config *tls.Config) *dialer {
 	return &dialer{
 		net:    net.Dialer{Timeout: timeout},
 		tls:    config,
+		clock:  rxtime.NewClock(),
+		held:   rxtime.Hold(),
 		cancel: make(map[*context.CancelFunc]struct{}),
 		open:   make(map[*dialedConn]struct{}),
 	}
@@ -148,7 +152,8 @@ func (d *dialer) connect(ctx context.Context, network, addr string) (*dialedConn
 		return nil, times, err
 	}
 	times.Dial = time.Since(resolved)
-	conn := &dialedConn{Conn: rxtime.Wrap(dialed), d: d}
+	conn := &dialedConn{Conn: d.clock.Wrap(dialed), d: d}
+	conn.StampWrites() // without, a write is timed by its return
 	d.mu.Lock()
 	d.open[conn] = struct{}{}
 	d.mu.Unlock()
@@ -207,6 +212,7 @@ func (d *dialer) close() {
 	for _, c := range open {
 		_ = c.Close() // nobody reads from it any more
 	}
+	d.held()
 }
 
 // Buffers of a connection, in bytes: small, for there are thousands.

@@ -61,6 +61,9 @@ func TestDialTimesItsParts(t *testing.T) {
 		if !ok {
 			t.Fatalf("%T is not wrapped by rxtime", c)
 		}
+		if rx.Kernel() != (rxtime.Source == "kernel") {
+			t.Errorf("asked for the kernel's stamps: %v", rx.Kernel())
+		}
 		if _, reads := rx.LastRead(); tt.tls != (reads > 0) {
 			t.Errorf("%d reads after set-up, TLS %v", reads, tt.tls)
 		}

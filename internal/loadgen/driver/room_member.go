@@ -44,6 +44,9 @@ type member struct {
 	target   atomic.Int64 // how many there will be; unset until publishing is over
 	received int64        // of the measured part; the reader's own
 
+	from         receipt // the latest read; the reader's own
+	framesInRead int64   // frames it completed
+
 	// Under the room's lock.
 	presence presence
 	settled  time.Duration // when it stops being allowed to miss messages
@@ -132,11 +135,14 @@ func (m *member) read(rec *engine.Recorder) {
 		data, err := m.next()
 		if err != nil {
 			m.readErr = err
+			m.endRead(rec)
 			m.lose(rec)
 			return
 		}
-		at, _ := m.rx.LastRead()
-		m.receive(rec, m.plan.run.Clock.Since(at), data)
+		stamp, reads := m.rx.Last()
+		r := newReceipt(m.plan.run.Clock, stamp, reads)
+		m.arrived(rec, r)
+		m.receive(rec, r.at, data)
 	}
 }
 
@@ -159,6 +165,25 @@ func (m *member) next() ([]byte, error) {
 			m.buf = append(m.buf, make([]byte, len(m.buf))...)
 		}
 	}
+}
+
+// arrived is told of the read that completed the frame that receive takes next.
+func (m *member) arrived(rec *engine.Recorder, r receipt) {
+	if r.read != m.from.read {
+		m.endRead(rec)
+		m.from = r
+		wsReceipts.record(rec.At(r.at), r)
+	}
+	m.framesInRead++
+}
+
+// endRead records what one socket read held.
+func (m *member) endRead(rec *engine.Recorder) {
+	if m.framesInRead > 1 {
+		rec.At(m.from.at).Add(wsCoalesced, m.framesInRead)
+		wsReceipts.share(rec.At(m.from.at), m.from, m.framesInRead)
+	}
+	m.framesInRead = 0
 }
 
 // receive accounts for one frame's data that arrived at an offset from the

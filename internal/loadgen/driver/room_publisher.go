@@ -132,7 +132,8 @@ func (p *publisher) publish(ctx context.Context, rec *engine.Recorder, planned t
 	}, plan.room.Payload.Draw(p.sizes))
 
 	begin = plan.run.Clock.Now()
-	rec.Record(wsPublishLateness, int64(max(0, begin-max(planned, p.free))))
+	due := max(planned, p.free)
+	rec.Record(wsPublishLateness, int64(max(0, begin-due)))
 	err := p.write()
 	p.free = plan.run.Clock.Now()
 	if err != nil {
@@ -141,6 +142,7 @@ func (p *publisher) publish(ctx context.Context, rec *engine.Recorder, planned t
 		return
 	}
 	rec.Record(wsPublishWrite, int64(p.free-begin))
+	p.sent(rec, due)
 	rec.Add(wsPublished, 1)
 	rec.Add(wsBytesOut, int64(len(p.buf)))
 	rec.Add(wsExpected, int64(expected))
@@ -162,6 +164,17 @@ func (p *publisher) write() error {
 		return err
 	}
 	return conn.WriteMessage(kind, p.buf)
+}
+
+// sent records when the message just written had left that was due at an
+// instant. A pong that the reader sends in between may be taken for it, which is
+// as late.
+func (p *publisher) sent(rec *engine.Recorder, due time.Duration) {
+	stamp, _ := p.member.rx.LastSent()
+	rec.Record(wsSendLag, int64(max(0, p.member.plan.run.Clock.Since(stamp.At)-due)))
+	if !stamp.Kernel {
+		rec.Add(wsUnstampedSends, 1)
+	}
 }
 
 // fail counts a message that was due and could not be sent.

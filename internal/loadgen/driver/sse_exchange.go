@@ -28,6 +28,7 @@ type exchange struct {
 	clock     engine.Clock
 	conn      atomic.Pointer[rxtime.Conn]
 	reused    atomic.Bool
+	ready     atomic.Int64 // instant of the run: the connection was there
 	firstByte atomic.Int64 // instant of the run
 }
 
@@ -46,6 +47,7 @@ func (x *exchange) trace(ctx context.Context, rec *engine.Recorder, bodySize int
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			x.reused.Store(info.Reused)
+			x.ready.Store(int64(x.clock.Now()))
 			if conn, ok := rxtime.From(info.Conn); ok {
 				x.conn.Store(conn)
 			}
@@ -69,25 +71,55 @@ func (x *exchange) headInstant() time.Duration {
 	return x.clock.Now()
 }
 
-// received says when the bytes of the body's latest read left the socket, and
-// which read it was. Over HTTP/1.x the connection is this stream's alone and
-// the body is read in the caller's goroutine, so the socket's own instant is
-// right even where net/http had the bytes in its buffer; an HTTP/2 connection
-// is shared, and the return of the body's read must do.
-type received func() (at time.Duration, read uint64)
+// sent records when the request, which has been answered, had left, and reports
+// whether that is known: the answer may come before the write returns. It is for
+// a connection that is this stream's alone.
+func (x *exchange) sent(s *sseStream, conn *rxtime.Conn) bool {
+	stamp, _ := conn.LastSent()
+	left, ready := x.clock.Since(stamp.At), time.Duration(x.ready.Load())
+	if left < ready {
+		return false
+	}
+	s.sent = left
+	s.record(sseSendLag, max(0, left-max(s.arrival.Intended, ready)))
+	if !stamp.Kernel {
+		s.rec.Add(sseUnstampedSends, 1)
+	}
+	return true
+}
 
-func (x *exchange) received(protoMajor int) received {
+// received says when the bytes of the body's latest read arrived.
+//
+// Over HTTP/1.x the connection is this stream's alone and the body is read in
+// the caller's goroutine, so the instant of the connection's latest read is
+// theirs, even where net/http had them in its buffer.
+//
+// An HTTP/2 connection is shared, and read ahead of the body by a goroutine of
+// its own. Its latest read when the body's returns is the one that brought the
+// body's bytes or a later one, so its instant errs to the late side, and by less
+// than the return of the body's read does. Each read of the body counts as one.
+type received func() receipt
+
+func (x *exchange) received(s *sseStream, protoMajor int) received {
 	conn := x.conn.Load()
 	if protoMajor == 1 && conn != nil {
-		return func() (time.Duration, uint64) {
-			at, reads := conn.LastRead()
-			return x.clock.Since(at), reads
+		known := x.sent(s, conn)
+		return func() receipt {
+			known = known || x.sent(s, conn)
+			stamp, reads := conn.Last()
+			return newReceipt(x.clock, stamp, reads)
 		}
 	}
-	var reads uint64
-	return func() (time.Duration, uint64) {
-		reads++
-		return x.clock.Now(), reads
+	var last receipt
+	return func() receipt {
+		now := x.clock.Now()
+		r := receipt{at: now, returned: now, after: last.at, read: last.read + 1}
+		if conn != nil {
+			stamp, _ := conn.Last()
+			r.at, r.returned, r.kernel = x.clock.Since(stamp.At), x.clock.Since(stamp.Returned), stamp.Kernel
+		}
+		last = r
+		return r
 	}
 }
 
@@ -121,7 +153,7 @@ func (d *sseDriver) stream(parent context.Context, s *sseStream) ending {
 	}
 	s.newConn = !x.reused.Load()
 	s.record(sseTTFB, time.Duration(x.firstByte.Load())-s.arrival.Started)
-	return d.read(parent, ctx, s, resp.Body, x.received(resp.ProtoMajor), timer)
+	return d.read(parent, ctx, s, resp.Body, x.received(s, resp.ProtoMajor), timer)
 }
 
 // left is how much of the stream's time is left.
@@ -136,8 +168,9 @@ func (d *sseDriver) read(parent, ctx context.Context, s *sseStream, body io.Read
 	for {
 		n, err := body.Read(s.buf)
 		if n > 0 {
-			at, read := when()
-			if bad := s.receive(s.buf[:n], at, read); bad != nil {
+			r := when()
+			s.arrived(r)
+			if bad := s.receive(s.buf[:n], r.at, r.read); bad != nil {
 				if s.over() {
 					return s.ending()
 				}

@@ -30,8 +30,10 @@ type sseStream struct {
 	head    []byte             // what came before the first event, for an example
 	gaps    gaps
 
+	sent time.Duration // when the request had left; actual start where not known
 	at   time.Duration // the latest read's instant
 	read uint64        // and its number
+	from receipt       // and what else is known of it
 
 	eventsInRead, chunksInRead int64
 
@@ -63,9 +65,20 @@ func (s *sseStream) begin(clock engine.Clock, a engine.Arrival, rec *engine.Reco
 	s.decoder.Reset(dialect)
 	s.gaps.reset()
 	*s = sseStream{
-		clock: clock, rec: rec, arrival: a,
+		clock: clock, rec: rec, arrival: a, sent: a.Started,
 		parser: s.parser, decoder: s.decoder, emit: s.emit, buf: s.buf, head: s.head[:0], gaps: s.gaps,
 	}
+}
+
+// arrived is told of the read that brought the bytes that receive takes next.
+func (s *sseStream) arrived(r receipt) {
+	if r.read == s.read {
+		return
+	}
+	s.endRead()
+	r.after = min(max(r.after, s.sent), r.at)
+	s.read, s.from = r.read, r
+	sseReceipts.record(s.rec, r)
 }
 
 // receive takes bytes of the body, the instant they arrived and the number of
@@ -90,6 +103,7 @@ func (s *sseStream) endRead() {
 	}
 	if s.chunksInRead > 1 {
 		s.rec.Add(sseCoalesced, s.chunksInRead)
+		sseReceipts.share(s.rec, s.from, s.chunksInRead)
 	}
 	s.eventsInRead, s.chunksInRead = 0, 0
 }

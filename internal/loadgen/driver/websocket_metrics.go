@@ -36,6 +36,12 @@ const (
 	wsDial
 	wsTLS
 	wsUpgrade
+	wsSendLag
+	wsReadDelay
+	wsCoalescedBound
+	wsCoalesced
+	wsUnstamped
+	wsUnstampedSends
 )
 
 // wsMetrics declares what the websocket driver records. What has to do with a
@@ -87,5 +93,11 @@ func wsMetrics() []engine.Metric {
 		wsDial:             duration("dial", "TCP connect"),
 		wsTLS:              duration("tls", "TLS handshake, where there was one"),
 		wsUpgrade:          duration("upgrade", "WebSocket upgrade: request sent − 101 received"),
+		wsSendLag:          duration("send_lag", "last byte of a message handed to the device, by the kernel − planned publish, or − the end of the write before where that came later: the generator's own delay"),
+		wsReadDelay:        duration("read_delay", "return of a socket read − the kernel's receive stamp: the generator's own delay, which is in no other figure"),
+		wsCoalescedBound:   duration("coalesced_bound", "by how much each of the frames that shared a read may have come earlier than it is said to: that read − the one before"),
+		wsCoalesced:        count("coalesced", "frames that shared a socket read with another"),
+		wsUnstamped:        count("unstamped", "socket reads without a usable kernel stamp, timed by their return"),
+		wsUnstampedSends:   count("unstamped_sends", "samples of send_lag without a kernel stamp, timed by the return of the write"),
 	}
 }
