@@ -111,6 +111,7 @@ func sseMetrics() []engine.Metric {
 	histogram(sseDeliveryLag, "delivery_lag", "content chunk received − sent by the server's stamp; below 0 counts as 0")
 	histogram(sseSendLag, "send_lag", "last byte of the request handed to the device, by the kernel − intended start, or − connection ready where that came later: the generator's own delay; not over HTTP/2")
 	histogram(sseReadDelay, "read_delay", "return of a socket read − the kernel's receive stamp: the generator's own delay, which is in no other figure")
+	m[sseReadDelay].Gauge = engine.ReadDelay
 	histogram(sseCoalescedBound, "coalesced_bound", "by how much each of the content chunks that shared a read may have come earlier than it is said to: that read − the one before, or − the request sent")
 
 	counter(sseStreams, "streams", "streams begun; each has one of the eight outcomes that follow")
@@ -136,6 +137,7 @@ func sseMetrics() []engine.Metric {
 	counter(sseChunks, "chunks", "events with a token: content, reasoning, refusal or tool delta that is not empty")
 	counter(sseCoalesced, "coalesced", "content chunks that shared a socket read with another")
 	counter(sseUnstamped, "unstamped", "socket reads without a usable kernel stamp, timed by their return")
+	m[sseUnstamped].Gauge = engine.Unstamped
 	counter(sseUnstampedSends, "unstamped_sends", "samples of send_lag without a kernel stamp, timed by the return of the write")
 	counter(sseTokensOut, "tokens_out", "output tokens by the server's own count; complete streams that gave one")
 	counter(sseCountedChunks, "counted_chunks", "content chunks of the streams in tokens_out")

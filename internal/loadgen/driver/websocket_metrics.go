@@ -60,13 +60,15 @@ func wsMetrics() []engine.Metric {
 	ratio := func(name string, num, den engine.MetricID, help string) engine.Metric {
 		return engine.Metric{Name: name, Kind: result.Ratio, Unit: result.One, Num: num, Den: den, Help: help}
 	}
-	lateness := duration("publish_lateness", "start of the write − planned publish, or − the end of the write before where that came later: the generator's own delay")
-	lateness.Lateness = true
+	gauge := func(g engine.Gauge, m engine.Metric) engine.Metric {
+		m.Gauge = g
+		return m
+	}
 
 	return []engine.Metric{
 		wsFanout:           duration("fanout", "receive − planned publish, one sample a receiver"),
 		wsSpread:           duration("spread", "last receiver − planned publish, one sample a message that reached all its receivers"),
-		wsPublishLateness:  lateness,
+		wsPublishLateness:  gauge(engine.Lateness, duration("publish_lateness", "start of the write − planned publish, or − the end of the write before where that came later: the generator's own delay")),
 		wsPublishWrite:     duration("publish_write", "time the write of a message took: long where the peer stops reading"),
 		wsDeliveryRatio:    ratio("delivery_ratio", wsReceived, wsExpected, "received ÷ expected"),
 		wsLossRatio:        ratio("loss_ratio", wsLost, wsExpected, "lost ÷ expected"),
@@ -94,10 +96,10 @@ func wsMetrics() []engine.Metric {
 		wsTLS:              duration("tls", "TLS handshake, where there was one"),
 		wsUpgrade:          duration("upgrade", "WebSocket upgrade: request sent − 101 received"),
 		wsSendLag:          duration("send_lag", "last byte of a message handed to the device, by the kernel − planned publish, or − the end of the write before where that came later: the generator's own delay"),
-		wsReadDelay:        duration("read_delay", "return of a socket read − the kernel's receive stamp: the generator's own delay, which is in no other figure"),
+		wsReadDelay:        gauge(engine.ReadDelay, duration("read_delay", "return of a socket read − the kernel's receive stamp: the generator's own delay, which is in no other figure")),
 		wsCoalescedBound:   duration("coalesced_bound", "by how much each of the frames that shared a read may have come earlier than it is said to: that read − the one before"),
 		wsCoalesced:        count("coalesced", "frames that shared a socket read with another"),
-		wsUnstamped:        count("unstamped", "socket reads without a usable kernel stamp, timed by their return"),
+		wsUnstamped:        gauge(engine.Unstamped, count("unstamped", "socket reads without a usable kernel stamp, timed by their return")),
 		wsUnstampedSends:   count("unstamped_sends", "samples of send_lag without a kernel stamp, timed by the return of the write"),
 	}
 }

@@ -130,10 +130,20 @@ type Metric struct {
 	Help string // one line: the definition
 	// Num and Den are the counters a Ratio is made of.
 	Num, Den MetricID
-	// Lateness marks the generator's own delay against its schedule, which the
-	// verdict on the run is judged by.
-	Lateness bool
+	// Gauge says what the metric tells of the generator itself, if anything.
+	Gauge Gauge
 }
+
+// A Gauge is something about the generator's own health that a metric measures.
+type Gauge int
+
+// Gauges.
+const (
+	NoGauge   Gauge = iota
+	Lateness        // histogram: the delay against the schedule, which the verdict is judged by
+	ReadDelay       // histogram: return of a read − the kernel's receive stamp
+	Unstamped       // counter: reads without a kernel stamp
+)
 
 // A Snapshot is the state of a run about once a second.
 type Snapshot struct {

@@ -21,7 +21,6 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 		Build:       result.ThisBuild(),
 		Health:      health.report(),
 	}
-	res.Health.ReceiveSource = rxtime.Source
 	for _, w := range r.workloads {
 		rw, err := w.result()
 		if err != nil {
@@ -30,6 +29,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 		res.Workloads = append(res.Workloads, rw)
 		w.addHealth(&res.Health)
 	}
+	res.Health.ReceiveSource = receiveSource(res.Health.Unstamped)
 	res.Validity = result.Judge(res)
 	if interrupted {
 		res.Warnings = append(res.Warnings, "the run was interrupted: its figures cover less than the planned duration")
@@ -66,21 +66,41 @@ func (w *workload) result() (result.Workload, error) {
 	return out, nil
 }
 
+// receiveSource says where receive instants came from.
+func receiveSource(unstamped int64) string {
+	if rxtime.Source == "kernel" && unstamped > 0 {
+		return "mixed"
+	}
+	return rxtime.Source
+}
+
 // addHealth adds what this workload says of the generator.
 func (w *workload) addHealth(h *result.Health) {
 	h.Offered += w.own.total(ownOffered)
 	h.Dropped += w.own.total(ownDropped)
 	for _, t := range []*tally{w.own, w.driven} {
 		for id, m := range t.metrics {
-			if m.Kind != result.Histogram {
-				continue
-			}
-			merged := t.merged(MetricID(id))
-			h.OutOfRange += merged.OutOfRange()
-			h.Samples += merged.Count()
-			if m.Lateness {
-				h.LatenessP99NS = max(h.LatenessP99NS, time.Duration(merged.Quantile(.99)))
+			switch m.Kind {
+			case result.Histogram:
+				t.addHistogramHealth(MetricID(id), h)
+			case result.Counter:
+				if m.Gauge == Unstamped {
+					h.Unstamped += t.total(MetricID(id))
+				}
 			}
 		}
+	}
+}
+
+func (t *tally) addHistogramHealth(id MetricID, h *result.Health) {
+	merged := t.merged(id)
+	h.OutOfRange += merged.OutOfRange()
+	h.Samples += merged.Count()
+	p99 := time.Duration(merged.Quantile(.99))
+	switch t.metrics[id].Gauge {
+	case Lateness:
+		h.LatenessP99NS = max(h.LatenessP99NS, p99)
+	case ReadDelay:
+		h.ReadDelayP99NS = max(h.ReadDelayP99NS, p99)
 	}
 }

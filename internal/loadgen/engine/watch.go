@@ -29,7 +29,7 @@ func OwnMetrics() []Metric {
 		ownDropped:   {Name: "dropped", Kind: result.Counter, Unit: result.One, Help: "arrivals never begun: too many in flight, or no time left"},
 		ownLate:      {Name: "late", Kind: result.Counter, Unit: result.One, Help: "arrivals begun more than " + lateLimit.String() + " after their intended start"},
 		ownDropRatio: {Name: "drop_ratio", Kind: result.Ratio, Unit: result.One, Num: ownDropped, Den: ownOffered, Help: "dropped ÷ offered"},
-		ownLateness:  {Name: "lateness", Kind: result.Histogram, Unit: result.Nanoseconds, Lateness: true, Help: "actual − intended start: the generator's own delay"},
+		ownLateness:  {Name: "lateness", Kind: result.Histogram, Unit: result.Nanoseconds, Gauge: Lateness, Help: "actual − intended start: the generator's own delay"},
 	}
 }
 

@@ -23,6 +23,7 @@ func health(r *result.Result) []healthRow {
 	ns, one := result.Nanoseconds.Format, result.One.Format
 	rows := []healthRow{
 		gauge(r, "lateness", "", "lateness p99", ns(float64(h.LatenessP99NS)), "actual − intended start or publish, worst workload"),
+		gauge(r, "read delay", "", "read delay p99", ns(float64(h.ReadDelayP99NS)), "return of the read − the kernel's stamp; in no other figure"),
 		gauge(r, "dropped", "", "dropped", whole(h.Dropped)+of(float64(h.Offered)), "arrivals due but never begun"),
 		gauge(r, "cpu", "", "CPU", one(h.CPUCores)+of(h.CPUQuota)+" cores", "mean use by loadgen"),
 		gauge(r, "scheduler", "", "scheduler p99", ns(float64(h.SchedP99NS)), "time goroutines waited for a CPU"),
@@ -41,7 +42,7 @@ func health(r *result.Result) []healthRow {
 		rows = append(rows, healthRow{Name: "memory", Value: result.Bytes.Format(float64(h.RSSPeakBytes)), State: result.Valid, Words: "resident, peak"})
 	}
 	if h.ReceiveSource != "" {
-		rows = append(rows, healthRow{Name: "receive instants", Value: receiveWords(h.ReceiveSource), State: result.Valid, Words: "where they are taken"})
+		rows = append(rows, healthRow{Name: "receive instants", Value: receiveWords(h), State: result.Valid, Words: "where they are taken"})
 	}
 	return rows
 }
@@ -80,9 +81,14 @@ func of(total float64) string {
 	return " of " + result.One.Format(total)
 }
 
-func receiveWords(source string) string {
-	if source == "read" {
+func receiveWords(h result.Health) string {
+	switch h.ReceiveSource {
+	case "kernel":
+		return "the kernel's stamps"
+	case "mixed":
+		return "the kernel's stamps, but for " + whole(h.Unstamped) + " reads without one"
+	case "read":
 		return "return of the read"
 	}
-	return fmt.Sprintf("%q", clean(source))
+	return fmt.Sprintf("%q", clean(h.ReceiveSource))
 }

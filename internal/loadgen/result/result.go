@@ -180,7 +180,12 @@ type Health struct {
 	OutOfRange    int64         `json:"out_of_range"`    // samples no histogram could hold
 	Samples       int64         `json:"samples"`         // samples taken, all metrics
 	ClockStepNS   time.Duration `json:"clock_step_ns"`   // wall clock − monotonic clock, change over the run
-	ReceiveSource string        `json:"receive_source"`  // where receive instants come from: "read" (return of the read)
+	// ReceiveSource is where receive instants come from: "kernel" (its stamp on the
+	// packet), "read" (the return of the read), or "mixed": Unstamped reads came
+	// without a stamp.
+	ReceiveSource  string        `json:"receive_source"`
+	Unstamped      int64         `json:"unstamped,omitempty"`
+	ReadDelayP99NS time.Duration `json:"read_delay_p99_ns"` // return of the read − the kernel's stamp: what a generator without stamps would add
 }
 
 // State says how far a run's numbers can be trusted.

@@ -23,6 +23,8 @@ func Judge(r *Result) Validity {
 		j.check(float64(h.Dropped)/float64(h.Offered), "dropped", "%s of the offered arrivals were never begun",
 			"raise max_in_flight, lower the rate, or give loadgen more CPU")
 	}
+	j.check(float64(h.ReadDelayP99NS), "read delay", "loadgen read bytes p99 %s after they came",
+		"give loadgen more CPU or lower the load")
 	j.check(float64(h.GCPauseMaxNS), "gc pause", "loadgen stood still for %s in a garbage collection",
 		"give loadgen more memory or CPU")
 	j.check(float64(h.SchedP99NS), "scheduler", "goroutines waited p99 %s for a CPU",

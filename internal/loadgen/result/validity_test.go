@@ -33,6 +33,7 @@ func TestJudge(t *testing.T) {
 		{"very late", func(r *Result) { r.Health.LatenessP99NS = time.Second }, Invalid, "lateness", "limit 50ms"},
 		{"one dropped", func(r *Result) { r.Health.Dropped = 1 }, Degraded, "dropped", "0.1% of the offered"},
 		{"many dropped", func(r *Result) { r.Health.Dropped = 11 }, Invalid, "dropped", "limit 1%"},
+		{"slow reader", func(r *Result) { r.Health.ReadDelayP99NS = time.Second }, Degraded, "read delay", "limit 50ms"},
 		{"gc", func(r *Result) { r.Health.GCPauseMaxNS = 20 * time.Millisecond }, Degraded, "gc pause", "20ms"},
 		{"scheduler", func(r *Result) { r.Health.SchedP99NS = 60 * time.Millisecond }, Invalid, "scheduler", "60ms"},
 		{"busy", func(r *Result) { r.Health.CPUCores = 1.7 }, Degraded, "cpu", "85%"},
