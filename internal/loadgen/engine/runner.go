@@ -41,6 +41,9 @@ type workload struct {
 // arrivals stop, what is in flight drains, and the result says it was
 // interrupted. The error is that of a driver which could not begin.
 func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
+	if err := checkDescriptors(plan.Workloads, fdLimit()); err != nil {
+		return nil, err
+	}
 	sc := plan.Scenario
 	r := &run{
 		plan:     plan,
