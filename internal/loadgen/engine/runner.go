@@ -39,7 +39,8 @@ type workload struct {
 
 // Run carries out the plan and returns what came of it. When ctx ends early the
 // arrivals stop, what is in flight drains, and the result says it was
-// interrupted. The error is that of a driver which could not begin.
+// interrupted. The error is that of a driver which could not begin, or of a limit
+// of this process that the plan does not keep to.
 func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 	if err := checkDescriptors(plan.Workloads, fdLimit()); err != nil {
 		return nil, err
