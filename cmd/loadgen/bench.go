@@ -21,6 +21,7 @@ const quickDuration = 5 * time.Second
 
 // benchFlags are the flags of bench.
 type benchFlags struct {
+	envelope  envelopeFlag
 	scenarios string
 	server    string
 	out       string
@@ -36,6 +37,7 @@ func newBench(env env) *cobra.Command {
 		Args:  func(cmd *cobra.Command, args []string) error { return usage(cobra.NoArgs(cmd, args)) },
 		RunE:  func(cmd *cobra.Command, _ []string) error { return f.run(cmd, env) },
 	}
+	f.envelope.register(cmd)
 	cmd.Flags().StringVar(&f.scenarios, "scenarios", "scenarios", "folder of the scenario files")
 	cmd.Flags().StringVar(&f.server, "server", "", "reference-server program (default: beside loadgen, else in PATH)")
 	cmd.Flags().StringVar(&f.out, "out", "reports", "folder that the run's own folder is written to")
@@ -76,6 +78,10 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 	if err := sameName(scenarios, paths); err != nil {
 		return err
 	}
+	envelope, err := f.envelope.find()
+	if err != nil {
+		return err
+	}
 	server, err := target.Start(ctx, target.Options{
 		Command:     []string{program, "--listen", addr},
 		Ready:       flags.target + "/healthz",
@@ -85,16 +91,16 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 		return startError(ctx, "start the reference server", err)
 	}
 	defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
-	return f.measure(ctx, scenarios, newConsole(cmd, env, f.quiet))
+	return f.measure(ctx, scenarios, envelope, newConsole(cmd, env, f.quiet))
 }
 
 // measure runs the scenarios one after the other and writes one folder with a
 // subfolder for each, also when one of them could not be measured.
-func (f *benchFlags) measure(ctx context.Context, scenarios []*scenario.Scenario, console *console) error {
+func (f *benchFlags) measure(ctx context.Context, scenarios []*scenario.Scenario, envelope *result.Envelope, console *console) error {
 	id := result.NewID(time.Now(), "bench")
 	all := make(map[string][]byte)
 	var results []*result.Result
-	err := measureAll(ctx, scenarios, console, func(res *result.Result, files map[string][]byte) error {
+	err := measureAll(ctx, scenarios, envelope, console, func(res *result.Result, files map[string][]byte) error {
 		for name, content := range files {
 			all[filepath.Join(res.Scenario.Name, name)] = content
 		}

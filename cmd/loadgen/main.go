@@ -107,7 +107,7 @@ INVALID; 99 a threshold failed; 105 interrupted.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newRun(env), newBench(env), newValidate(env), newSchema(), newReport(env))
+	root.AddCommand(newRun(env), newBench(env), newValidate(env), newSchema(), newReport(env), newCalibrate(env), newCalibrateTarget())
 	return root
 }
 

@@ -16,9 +16,9 @@ import (
 )
 
 // measureAll runs scenarios one after the other and hands each result, with the
-// files of its folder, to keep. A failure of the tool ends the series; what was
-// measured before is kept.
-func measureAll(ctx context.Context, scenarios []*scenario.Scenario, c *console, keep func(*result.Result, map[string][]byte) error) error {
+// files of its folder, to keep. The envelope, if any, has a say in the verdict. A
+// failure of the tool ends the series; what was measured before is kept.
+func measureAll(ctx context.Context, scenarios []*scenario.Scenario, envelope *result.Envelope, c *console, keep func(*result.Result, map[string][]byte) error) error {
 	var worst outcome
 	for _, sc := range scenarios {
 		if ctx.Err() != nil {
@@ -28,6 +28,9 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, c *console,
 		res, err := measure(ctx, sc, c)
 		if err != nil {
 			return err
+		}
+		if envelope != nil {
+			res.Validity = res.Validity.With(envelope.Check(res)...)
 		}
 		worst.add(res)
 		files, err := runFiles(res)

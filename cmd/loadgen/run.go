@@ -17,10 +17,11 @@ import (
 // runFlags are the flags of run.
 type runFlags struct {
 	scenarioFlags
-	out   string
-	start string
-	ready string
-	quiet bool
+	envelope envelopeFlag
+	out      string
+	start    string
+	ready    string
+	quiet    bool
 }
 
 // scenarioFlags are the flags that change what a scenario file says.
@@ -106,6 +107,7 @@ func newRun(env env) *cobra.Command {
 		},
 	}
 	f.register(cmd)
+	f.envelope.register(cmd)
 	cmd.Flags().StringVar(&f.out, "out", "reports", "folder that the run's own folder is written to")
 	cmd.Flags().StringVar(&f.start, "start", "", "`command` that starts the server under test; it is stopped after the run")
 	cmd.Flags().StringVar(&f.ready, "ready", "", "`URL` that answers 2xx once the started server is ready")
@@ -126,6 +128,10 @@ func (f *runFlags) run(cmd *cobra.Command, paths []string, env env) (err error) 
 	if err != nil {
 		return err
 	}
+	envelope, err := f.envelope.find()
+	if err != nil {
+		return err
+	}
 	if f.start != "" {
 		server, err := target.Start(ctx, target.Options{Shell: f.start, Ready: f.ready, StopTimeout: stopTimeout})
 		if err != nil {
@@ -134,7 +140,7 @@ func (f *runFlags) run(cmd *cobra.Command, paths []string, env env) (err error) 
 		defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
 	}
 	console := newConsole(cmd, env, f.quiet)
-	return measureAll(ctx, scenarios, console, func(res *result.Result, files map[string][]byte) error {
+	return measureAll(ctx, scenarios, envelope, console, func(res *result.Result, files map[string][]byte) error {
 		dir, err := result.SaveRun(f.out, res.ID, files)
 		if dir == "" {
 			return err

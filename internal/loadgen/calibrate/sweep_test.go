@@ -1,0 +1,184 @@
+package calibrate
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/edgeload/edgeload/internal/loadgen/result"
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+)
+
+// instrument is a machine whose error and verdict depend on the load alone.
+type instrument struct {
+	perEvent time.Duration // of error p99 for each 1,000 events a second
+	invalid  float64       // from so many events a second on
+	runs     []string
+}
+
+func (m *instrument) run(_ context.Context, l Level) (*result.Result, error) {
+	m.runs = append(m.runs, l.String())
+	metric, protocol := "delivery_lag", scenario.SSE
+	if l.Protocol == scenario.WebSocket {
+		metric, protocol = "fanout", scenario.WebSocket
+	}
+	lag := time.Duration(l.EventsPerSecond()/1000) * m.perEvent * time.Duration(1+l.Busy)
+	r := &result.Result{
+		Health:   result.Health{LatenessP99NS: 3, CPUCores: .5, ReceiveSource: "kernel"},
+		Validity: result.Validity{State: result.Valid},
+		Workloads: []result.Workload{{Protocol: protocol, Metrics: []result.Metric{
+			{Name: "chunks", Kind: result.Counter, Value: 9},
+			{Name: metric, Kind: result.Histogram, Distribution: &result.Distribution{Count: int64(l.EventsPerSecond()), P50: int64(lag / 2), P99: int64(lag), Max: int64(2 * lag)}},
+			{Name: "send_lag", Kind: result.Histogram, Distribution: &result.Distribution{Count: 1, P99: 4}},
+		}}},
+	}
+	if m.invalid > 0 && l.EventsPerSecond() >= m.invalid {
+		r.Validity.State = result.Invalid
+	}
+	return r, nil
+}
+
+func sse(n, busy int) Level {
+	return Level{Protocol: scenario.SSE, InFlight: n, PerSecond: 20, Busy: busy, Measured: time.Second}
+}
+
+func rooms(n, busy int) Level {
+	return Level{Protocol: scenario.WebSocket, InFlight: n, PerSecond: 10, Members: 50, Busy: busy, Measured: time.Second}
+}
+
+func TestSweep(t *testing.T) {
+	m := &instrument{perEvent: 100 * time.Microsecond, invalid: 30_000}
+	var seen int
+	e, err := Sweep(t.Context(), Options{
+		Levels: []Level{
+			sse(50, 0), sse(500, 0), sse(1000, 0), rooms(100, 0), rooms(1000, 0),
+			sse(50, 2), sse(500, 2), sse(1000, 2), rooms(5000, 2),
+		},
+		Bound:   time.Millisecond,
+		Run:     m.run,
+		Observe: func(result.CalibrationLevel) { seen++ },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []result.EnvelopeLimit{
+		{Protocol: scenario.SSE, InFlight: 500, EventsPerSecond: 10_000},       // 20,000/s err by 2 ms
+		{Protocol: scenario.WebSocket, InFlight: 1000, EventsPerSecond: 9_800}, // .9 ms
+		{Protocol: scenario.SSE, Busy: 2, InFlight: 50, EventsPerSecond: 1000}, // 500 err by 3 ms
+		{Protocol: scenario.WebSocket, Busy: 2},                                // INVALID from the start
+	}
+	if diff := cmp.Diff(want, e.Limits); diff != "" {
+		t.Errorf("limits (-want +got):\n%s", diff)
+	}
+	if seen != 9 || len(m.runs) != 9 || len(e.Levels) != 9 {
+		t.Errorf("%d levels observed, %d run, %d kept", seen, len(m.runs), len(e.Levels))
+	}
+	first := result.CalibrationLevel{
+		Protocol: scenario.SSE, InFlight: 50, EventsPerSecond: 1000, Samples: 1000,
+		ErrorP50NS: 50 * time.Microsecond, ErrorP99NS: 100 * time.Microsecond, ErrorMaxNS: 200 * time.Microsecond,
+		LatenessP99NS: 3, SendLagP99NS: 4, CPUCores: .5, ReceiveSource: "kernel", Validity: result.Validity{State: result.Valid},
+	}
+	if diff := cmp.Diff(first, e.Levels[0]); diff != "" {
+		t.Errorf("first level (-want +got):\n%s", diff)
+	}
+	if e.Version != result.EnvelopeVersion || e.BoundNS != time.Millisecond || e.ReceiveSource != "kernel" ||
+		e.Machine.Fingerprint != result.ThisMachine().Fingerprint || e.Written.IsZero() {
+		t.Errorf("%+v", e)
+	}
+
+	var b strings.Builder
+	if err := WriteText(&b, e); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`receive instants by "kernel"`,
+		"streams: error p99 within 1ms and VALID up to 500 at once, 10,000 events/s\n",
+		"rooms beside 2 busy loops: no level was VALID",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the text does not say %q:\n%s", want, b.String())
+		}
+	}
+}
+
+// A level that held above one that did not says nothing.
+func TestLimitStopsAtTheFirstThatDidNotHold(t *testing.T) {
+	good := result.CalibrationLevel{Protocol: scenario.SSE, Samples: 1, Validity: result.Validity{State: result.Valid}}
+	at := func(n int, spoil func(*result.CalibrationLevel)) result.CalibrationLevel {
+		l := good
+		l.InFlight, l.EventsPerSecond = n, float64(n)
+		spoil(&l)
+		return l
+	}
+	for name, spoil := range map[string]func(*result.CalibrationLevel){
+		"degraded":   func(l *result.CalibrationLevel) { l.Validity.State = result.Degraded },
+		"failed":     func(l *result.CalibrationLevel) { l.Failure = "1 × timeout" },
+		"no samples": func(l *result.CalibrationLevel) { l.Samples = 0 },
+		"off":        func(l *result.CalibrationLevel) { l.ErrorP99NS = time.Millisecond + 1 },
+	} {
+		none := func(*result.CalibrationLevel) {}
+		got := limits([]result.CalibrationLevel{at(3, none), at(1, none), at(2, spoil)}, time.Millisecond)
+		if want := []result.EnvelopeLimit{{Protocol: scenario.SSE, InFlight: 1, EventsPerSecond: 1}}; !cmp.Equal(got, want) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestSweepEnds(t *testing.T) {
+	boom := errors.New("boom")
+	for name, tc := range map[string]struct {
+		run  func(context.Context, Level) (*result.Result, error)
+		want string
+	}{
+		"not run":     {func(context.Context, Level) (*result.Result, error) { return nil, boom }, "50 streams × 20 events/s: boom"},
+		"interrupted": {func(context.Context, Level) (*result.Result, error) { return &result.Result{Interrupted: true}, nil }, "interrupted"},
+		"no truth": {func(context.Context, Level) (*result.Result, error) {
+			return &result.Result{Workloads: []result.Workload{{Errors: []result.ErrorClass{{Class: "connection refused", Count: 3, Example: "dial"}}}}}, nil
+		}, "3 × connection refused: dial"},
+		"nothing came": {func(context.Context, Level) (*result.Result, error) { return new(result.Result), nil }, "0 events came of the 1000"},
+	} {
+		if _, err := Sweep(t.Context(), Options{Levels: []Level{sse(50, 0)}, Run: tc.run}); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
+	}
+}
+
+func TestLevelScenario(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	paths := Paths{Stream: "/s", Room: "/r"}
+	sc, err := sse(50, 0).Scenario("http://127.0.0.1:1", paths, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := sc.Workloads[workload]
+	if w.Load.Rate != 25 || w.Request.Path != "/s?events=40&ttft=50ms&gap=50ms" || sc.Warmup != scenario.Duration(2*time.Second) {
+		t.Errorf("%+v %+v", w.Load, w.Request)
+	}
+	sc, err = rooms(100, 0).Scenario("http://127.0.0.1:1", paths, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = sc.Workloads[workload]
+	if w.Load.Users != 100 || sc.Warmup != 0 || sc.Duration != scenario.Duration(2250*time.Millisecond) ||
+		w.Room.Path != "/r?room={{ .Room }}&until=1700000002250000000" || w.Room.Members != 50 || w.Room.Publish != 10 {
+		t.Errorf("%+v %+v", w.Load, w.Room)
+	}
+	// A stream that speaks less than once in its length speaks once.
+	l := sse(10, 0)
+	l.PerSecond = .4
+	if sc, err = l.Scenario("http://127.0.0.1:1", paths, now); err != nil || sc.Workloads[workload].Load.Rate != 4 {
+		t.Errorf("%+v, %v", sc, err)
+	}
+}
+
+func TestEventsPerSecond(t *testing.T) {
+	for want, l := range map[float64]Level{1000: sse(50, 0), 980: rooms(100, 0), 490: rooms(51, 0), 580: rooms(60, 0)} {
+		if got := l.EventsPerSecond(); got != want {
+			t.Errorf("%v: %v events a second, want %v", l, got, want)
+		}
+	}
+}
