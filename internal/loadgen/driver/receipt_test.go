@@ -100,13 +100,22 @@ func TestBusyGeneratorDoesNotShow(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	f := sseRun{target: server.URL}.do(t)
-	f.counts(map[string]float64{"streams": 1, "complete": 1})
-	delay, gap := f.metrics["read_delay"].Distribution, f.metrics["itl"].Distribution
-	if delay == nil || gap == nil || time.Duration(delay.Max) < 5*ms {
-		t.Fatalf("the read was not late: %+v", delay)
+	// Whether the reader gets the processor before the loop does is up to the
+	// scheduler; it does not always.
+	for range 50 {
+		f := sseRun{target: server.URL}.do(t)
+		f.counts(map[string]float64{"streams": 1, "complete": 1})
+		delay, gap := f.metrics["read_delay"].Distribution, f.metrics["itl"].Distribution
+		if delay == nil || gap == nil {
+			t.Fatal("no read, or no gap")
+		}
+		if time.Duration(delay.Max) < 5*ms {
+			continue
+		}
+		if got := time.Duration(gap.Max); got < 45*ms || got > 50*ms+busy/2 {
+			t.Errorf("gap %v with a reader %v late, want about 50 ms", got, time.Duration(delay.Max))
+		}
+		return
 	}
-	if got := time.Duration(gap.Max); got < 45*ms || got > 50*ms+busy/2 {
-		t.Errorf("gap %v with a reader %v late, want about 50 ms", got, time.Duration(delay.Max))
-	}
+	t.Fatal("the reader was never late")
 }

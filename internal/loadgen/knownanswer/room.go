@@ -36,19 +36,18 @@ func (s *Server) room(w http.ResponseWriter, r *http.Request) {
 		ReadBufferSize: 2 << 10, WriteBufferSize: 2 << 10,
 		CheckOrigin: func(*http.Request) bool { return true },
 	}
-	conn, err := upgrader.Upgrade(w, r, nil)
+	name := r.URL.Query().Get("room")
+	conn, joined, err := s.join(name, func() (*websocket.Conn, error) { return upgrader.Upgrade(w, r, nil) })
 	if err != nil {
 		return // answered by the upgrader
 	}
+	defer s.leave(name, conn)
 	if !s.take(conn.NetConn()) {
 		_ = conn.Close() // the server is ending
 		return
 	}
 	defer s.release(conn.NetConn())
 	conn.SetReadLimit(maxMessage)
-	name := r.URL.Query().Get("room")
-	joined := s.join(name, conn)
-	defer s.leave(name, conn)
 	for {
 		kind, message, err := conn.ReadMessage()
 		if err != nil {
@@ -62,21 +61,27 @@ func (s *Server) room(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) join(name string, conn *websocket.Conn) *room {
+// join upgrades a connection and makes it a member. Both happen under the room's
+// lock: nothing is relayed between, so whoever has seen its 101 misses nothing.
+func (s *Server) join(name string, upgrade func() (*websocket.Conn, error)) (*websocket.Conn, *room, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.rooms == nil {
-		s.rooms = make(map[string]*room)
-	}
 	r := s.rooms[name]
 	if r == nil {
 		r = new(room)
-		s.rooms[name] = r
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	conn, err := upgrade()
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.rooms == nil {
+		s.rooms = make(map[string]*room)
+	}
+	s.rooms[name] = r
 	r.members = append(r.members, conn)
-	return r
+	return conn, r, nil
 }
 
 // leave takes conn out of its room, and an empty room out of the server.
