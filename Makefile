@@ -10,16 +10,19 @@ E2E      = ./internal/e2e
 REST     = $$($(GO) list ./... | grep -v /internal/e2e)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz bench check deps example
+.PHONY: help build test lint race fuzz bench bench-peers check deps example
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## compile bin/loadgen and bin/reference-server
 	$(BUILD) -o bin/ ./cmd/...
 
 bench: build ## start the reference server, run every file in scenarios/, write reports/latest/
 	bin/loadgen bench
+
+bench-peers: ## measure loadgen beside k6, vegeta, hey, wrk and autocannon (10 min; PEERS='-streams 500,2000')
+	$(GO) test -run '^$$' -bench '^BenchmarkPeers$$' -benchtime 1x -timeout 60m ./internal/peers -args $(PEERS)
 
 test: deps ## run every test, real browser and real processes included
 	$(GO) test -timeout 5m $(REST)
