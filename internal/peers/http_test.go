@@ -52,9 +52,8 @@ func (b *bench) http() *table {
 	t := b.tools
 	t1 := &table{
 		Title: fmt.Sprintf("GET %s, %d connections, closed loop", wire.PathHealth, connections),
-		Text: fmt.Sprintf("As fast as answers come, for %v a run; wrk and the floor keep the server busiest. CPU of the client's process, start-up\n"+
-			"included. loadgen has no plain HTTP driver and is not here. Latency is what the tool reports, in ms; vegeta's report is a second\n"+
-			"process, which is not counted.", *httpTime),
+		Text: fmt.Sprintf("As fast as answers come, for %v a run. CPU of the client's process, start-up included. loadgen has no plain HTTP driver and\n"+
+			"is not here. Latency is what the tool reports, in ms; vegeta's report is a second process, which is not counted.", *httpTime),
 		Columns: []column{{"rps", "requests/s"}, {"gross", "CPU-s a million requests"}, {"p50", "p50"}, {"p99", "p99"}},
 	}
 	t1.Rows = b.alternate("closed loop", []contestant{

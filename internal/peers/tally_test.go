@@ -6,11 +6,14 @@ import (
 	"testing"
 )
 
-// A tally counts durations in bars at most 1/64 wide. It is all the statistics
+// A tally counts durations in bars at most 1/512 wide. It is all the statistics
 // that the clients of this package keep. Methods may be called concurrently.
 type tally struct {
-	bars [58 * 64]uint32
+	bars [(64 - barBits) * 1 << barBits]uint32
 }
+
+// barBits says how many bars a power of two has: 2 to this.
+const barBits = 9
 
 // add counts one duration in nanoseconds; below 0 counts as 0.
 func (t *tally) add(ns int64) { atomic.AddUint32(&t.bars[bar(max(ns, 0))], 1) }
@@ -34,22 +37,22 @@ func (t *tally) pair() [2]int64 { return [2]int64{t.quantile(.5), t.quantile(.99
 
 func (t *tally) triple() [3]int64 { return [3]int64{t.quantile(.5), t.quantile(.95), t.quantile(.99)} }
 
-// bar is the place of v ≥ 0: 64 bars for each power of two, exact below 128.
+// bar is the place of v ≥ 0; below 1024 bars hold one value each.
 func bar(v int64) int {
-	e := max(bits.Len64(uint64(v))-7, 0)
-	return e*64 + int(v>>e)
+	e := max(bits.Len64(uint64(v))-barBits-1, 0)
+	return e<<barBits + int(v>>e)
 }
 
 // edge is the lowest value of bar i.
 func edge(i int) int64 {
-	e := max(i/64-1, 0)
-	return int64(i-e*64) << e
+	e := max(i>>barBits-1, 0)
+	return int64(i-e<<barBits) << e
 }
 
 func TestTally(t *testing.T) {
-	for _, v := range []int64{0, 1, 63, 64, 127, 128, 129, 1000, 999_999, 1 << 40, 1<<62 - 1} {
+	for _, v := range []int64{0, 1, 511, 512, 1023, 1024, 1025, 999_999, 1 << 40, 1<<62 - 1} {
 		lo, hi := edge(bar(v)), edge(bar(v)+1)
-		if v < lo || v >= hi || hi-lo > max(v/64, 1) {
+		if v < lo || v >= hi || hi-lo > max(v>>barBits, 1) {
 			t.Errorf("%d falls into [%d, %d)", v, lo, hi)
 		}
 	}
