@@ -40,7 +40,7 @@ lint: ## go vet and golangci-lint, pinned in go.mod
 fuzz: ## fuzz each parser for FUZZTIME (default 20000x; a time such as 1m works too)
 	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" .ci/fuzz
 
-check: build lint test race fuzz ## all of the above: what CI runs
+check: build lint test race fuzz ## build, lint, test, race and fuzz: what CI runs
 
 example: build ## write reports/example/ anew from a short run
 	.ci/example
