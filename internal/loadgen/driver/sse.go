@@ -92,8 +92,12 @@ func (d *sseDriver) Begin(run engine.Run) error {
 	return nil
 }
 
-// Do does one stream and answers whether it was complete.
-func (d *sseDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Recorder) (done bool) {
+// Do does one stream.
+func (d *sseDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Recorder, over func(done bool)) {
+	over(d.do(ctx, a, rec))
+}
+
+func (d *sseDriver) do(ctx context.Context, a engine.Arrival, rec *engine.Recorder) (done bool) {
 	measured := a.Intended >= d.run.Warmup
 	if measured {
 		d.begun.Add(1)

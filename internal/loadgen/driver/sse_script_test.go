@@ -94,7 +94,7 @@ func (r sseRun) do(t *testing.T) figures {
 	}
 	for i := range max(r.n, 1) {
 		now := clock.Now()
-		d.Do(r.ctx, engine.Arrival{Seq: uint64(i), User: -1, Intended: now, Started: now}, rec.At(now))
+		arrive(r.ctx, d, engine.Arrival{Seq: uint64(i), User: -1, Intended: now, Started: now}, rec.At(now))
 	}
 	d.End(rec)
 	f := collect(t, rec)

@@ -392,7 +392,7 @@ func TestManyStreamsAtOnce(t *testing.T) {
 		wg.Go(func() {
 			for i := range each {
 				now := clock.Now()
-				if !d.Do(t.Context(), engine.Arrival{Seq: uint64(u*each + i), User: u, Intended: now, Started: now}, rec) {
+				if !arrive(t.Context(), d, engine.Arrival{Seq: uint64(u*each + i), User: u, Intended: now, Started: now}, rec) {
 					t.Error("a stream failed")
 				}
 			}

@@ -114,7 +114,11 @@ func stall(rooms []*room, n int) {
 
 // Do lives one member's life. A user lives once: called again for the same one,
 // it waits for the end of the run.
-func (d *webSocket) Do(ctx context.Context, a engine.Arrival, rec *engine.Recorder) (done bool) {
+func (d *webSocket) Do(ctx context.Context, a engine.Arrival, rec *engine.Recorder, over func(done bool)) {
+	over(d.do(ctx, a, rec))
+}
+
+func (d *webSocket) do(ctx context.Context, a engine.Arrival, rec *engine.Recorder) (done bool) {
 	if a.User < 0 || a.User >= d.users {
 		return false
 	}

@@ -69,7 +69,7 @@ func TestRoomsUpgradeRequest(t *testing.T) {
 	var users sync.WaitGroup
 	for u := range 2 {
 		users.Go(func() {
-			if !d.Do(ctx, engine.Arrival{Seq: uint64(u), User: u}, rec) {
+			if !arrive(ctx, d, engine.Arrival{Seq: uint64(u), User: u}, rec) {
 				t.Errorf("user %d was not done", u)
 			}
 		})
@@ -88,12 +88,12 @@ func TestRoomsUpgradeRequest(t *testing.T) {
 	// A second life of the same user waits for the end, and does nothing.
 	brief, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	if d.Do(brief, engine.Arrival{Seq: 2, User: 1}, rec) || brief.Err() == nil {
+	if arrive(brief, d, engine.Arrival{Seq: 2, User: 1}, rec) || brief.Err() == nil {
 		t.Error("a user lived twice")
 	}
 	time.AfterFunc(30*time.Millisecond, func() { close(stopping) })
 	users.Wait()
-	if d.Do(context.Background(), engine.Arrival{Seq: 3, User: 0}, rec) {
+	if arrive(context.Background(), d, engine.Arrival{Seq: 3, User: 0}, rec) {
 		t.Error("a member joined after the stop")
 	}
 	d.End(rec)

@@ -142,7 +142,7 @@ func (r roomRun) run(t *testing.T) *roomOutcome {
 				return
 			}
 			a := engine.Arrival{Seq: uint64(u), User: u, Intended: ready, Started: clock.Now()}
-			d.Do(ctx, a, rec.At(ready))
+			arrive(ctx, d, a, rec.At(ready))
 		})
 	}
 	end := run.End

@@ -66,15 +66,20 @@ type Arrival struct {
 // A Driver does arrivals of one protocol.
 //
 // Begin is called once, before the first arrival. Do is called from many
-// goroutines at once, does one arrival to its end, and records what it saw on
-// rec, which already discards when the arrival lies in the warm-up; it answers
-// whether the work was done, so that a user of a closed model whose work failed
-// pauses instead of spinning. Its ctx is cancelled when the drain time is over,
-// after which it must return promptly. End is called once, after the last Do has returned, and records
-// what only the whole run can tell; it also releases what the driver holds.
+// goroutines at once, begins one arrival, and records what it sees on rec, which
+// already discards when the arrival lies in the warm-up. It calls over exactly
+// once, when the arrival has ended, with whether its work was done, so that a
+// user of a closed model whose work failed pauses instead of spinning. Do may
+// return before that: an arrival that waits for its target need not hold a
+// goroutine. over returns at once and may be called from any goroutine.
+//
+// Do's ctx is cancelled when the drain time is over, after which the arrival
+// must end promptly. End is called once, after the last arrival has ended, and
+// records what only the whole run can tell; it also releases what the driver
+// holds.
 type Driver interface {
 	Begin(Run) error
-	Do(ctx context.Context, a Arrival, rec *Recorder) (done bool)
+	Do(ctx context.Context, a Arrival, rec *Recorder, over func(done bool))
 	End(rec *Recorder)
 }
 

@@ -187,10 +187,8 @@ func (r *run) open(ctx, work context.Context, w *workload) {
 			continue
 		}
 		w.flight.now.Add(1)
-		doing.Go(func() {
-			r.do(work, w, a)
-			w.flight.now.Add(-1)
-		})
+		doing.Add(1)
+		go r.do(work, w, a, func(bool) { doing.Done() })
 	}
 }
 
@@ -201,12 +199,13 @@ func (r *run) closed(ctx, work context.Context, w *workload) {
 	for u := range w.Users {
 		users.Go(func() {
 			timer := newTimer(r.clock, r.alarm)
+			ended := make(chan bool, 1)
 			for ready := w.Begins(u); ready < r.end && r.waitUntil(ctx, timer, ready); {
 				a := Arrival{Seq: w.arrived.Add(1) - 1, User: u, Intended: ready}
 				w.account(a).Add(ownOffered, 1)
 				w.flight.now.Add(1)
-				done := r.do(work, w, a)
-				w.flight.now.Add(-1)
+				r.do(work, w, a, func(done bool) { ended <- done })
+				done := <-ended
 				if w.Once {
 					return
 				}
@@ -219,9 +218,9 @@ func (r *run) closed(ctx, work context.Context, w *workload) {
 	}
 }
 
-// do carries one arrival through the driver and keeps the engine's own account
-// of it.
-func (r *run) do(ctx context.Context, w *workload, a Arrival) (done bool) {
+// do hands one arrival to the driver and keeps the engine's own account of it;
+// over is told when it has ended, and whether its work was done.
+func (r *run) do(ctx context.Context, w *workload, a Arrival, over func(done bool)) {
 	own := w.account(a)
 	a.Started = r.clock.Now()
 	lateness := a.Started - a.Intended
@@ -230,10 +229,12 @@ func (r *run) do(ctx context.Context, w *workload, a Arrival) (done bool) {
 	if lateness > lateLimit {
 		own.Add(ownLate, 1)
 	}
-	done = w.Driver.Do(ctx, a, w.driven.worker(a.Seq).At(a.Intended))
-	own.Add(ownFinished, 1)
-	w.flight.passed(a.Started, r.clock.Now())
-	return done
+	w.Driver.Do(ctx, a, w.driven.worker(a.Seq).At(a.Intended), func(done bool) {
+		own.Add(ownFinished, 1)
+		w.flight.passed(a.Started, r.clock.Now())
+		w.flight.now.Add(-1)
+		over(done)
+	})
 }
 
 // account is where the engine counts arrival a: nowhere when it lies in the

@@ -40,7 +40,11 @@ func fakeMetrics() []Metric {
 
 func (d *fakeDriver) Begin(r Run) error { d.run = r; return d.beginErr }
 
-func (d *fakeDriver) Do(ctx context.Context, a Arrival, rec *Recorder) bool {
+func (d *fakeDriver) Do(ctx context.Context, a Arrival, rec *Recorder, over func(bool)) {
+	go func() { over(d.do(ctx, a, rec)) }()
+}
+
+func (d *fakeDriver) do(ctx context.Context, a Arrival, rec *Recorder) bool {
 	d.did.Add(1)
 	timer := time.NewTimer(d.takes)
 	defer timer.Stop()
