@@ -116,11 +116,15 @@ func classOfText(text string) string {
 
 // excerpt returns s on one line and no longer than maxExample bytes, cut
 // between characters.
-func excerpt(s string) string {
+func excerpt(s string) string { return oneLine(s, maxExample) }
+
+// oneLine returns s on one line and no longer than so many bytes, cut between
+// characters.
+func oneLine(s string, most int) string {
 	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "\uFFFD")
-	if len(s) <= maxExample {
+	if len(s) <= most {
 		return s
 	}
 	const mark = "…"
-	return strings.ToValidUTF8(s[:maxExample-len(mark)], "") + mark
+	return strings.ToValidUTF8(s[:most-len(mark)], "") + mark
 }
