@@ -13,8 +13,8 @@ func TestFrozenServerRequests(t *testing.T) {
 	const (
 		frozen = time.Second
 		at     = 5 * time.Second
-		n      = 5000
-		gap    = 2 * time.Millisecond
+		n      = 2000
+		gap    = 5 * time.Millisecond
 	)
 	s := startServer(t)
 	run := measured(t, fmt.Sprintf(`
@@ -25,7 +25,7 @@ duration: 10s
 workloads:
   api:
     protocol: http
-    load: {rate: 500/s}
+    load: {rate: 200/s}
     request: {path: /healthz}
     checks: [{status: 200}, {json: {path: $.status, equals: ok}}]
 thresholds:
