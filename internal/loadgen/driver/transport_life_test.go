@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -36,13 +37,14 @@ func testConnections(t *testing.T, open openTransport) {
 		b.connections(1)
 	})
 	t.Run("one each at the same time", func(t *testing.T) {
+		var asked atomic.Int64
 		release := make(chan struct{})
-		b := newBench(t, open, each(func(*http.Request) string { <-release; return ok }))
+		b := newBench(t, open, each(func(*http.Request) string { asked.Add(1); <-release; return ok }))
 		var all []*witness
 		for range 3 {
 			all = append(all, b.begin(t.Context(), b.request("GET", "/", ""), b.clock.Now()+patience, nil))
 		}
-		eventually(t, "3 connections", func() bool { return b.server.accepted.Load() == 3 })
+		eventually(t, "3 requests at once", func() bool { return asked.Load() == 3 })
 		close(release)
 		for _, w := range all {
 			w.wait().answered(200, "ok")

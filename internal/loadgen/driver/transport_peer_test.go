@@ -2,6 +2,7 @@ package driver
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -24,16 +25,26 @@ type peers struct {
 
 // A peer is one connection as its server has it.
 type peer struct {
-	*net.TCPConn
+	writeCloser
+	tcp   *net.TCPConn // beneath TLS, where there is any
 	t     *testing.T
 	nth   int64 // from 1, in the order of connections
 	read  *bufio.Reader
 	asked int // requests read on it
 }
 
+// A writeCloser is a plain connection or one over TLS.
+type writeCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
 // listen serves each connection by serve until t's end, which closes those still
 // open.
-func listen(t *testing.T, serve func(*peer)) *peers {
+func listen(t *testing.T, serve func(*peer)) *peers { return listenTLS(t, nil, serve) }
+
+// listenTLS is listen over TLS, where there is a configuration for it.
+func listenTLS(t *testing.T, config *tls.Config, serve func(*peer)) *peers {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -48,7 +59,11 @@ func listen(t *testing.T, serve func(*peer)) *peers {
 				return
 			}
 			tcp, _ := c.(*net.TCPConn)
-			p := &peer{TCPConn: tcp, t: t, nth: s.accepted.Add(1), read: bufio.NewReader(c)}
+			p := &peer{writeCloser: tcp, tcp: tcp, t: t, nth: s.accepted.Add(1)}
+			if config != nil {
+				p.writeCloser = tls.Server(tcp, config)
+			}
+			p.read = bufio.NewReader(p)
 			if !s.add(p) {
 				return
 			}
@@ -63,7 +78,7 @@ func listen(t *testing.T, serve func(*peer)) *peers {
 		s.mu.Lock()
 		s.closed = true
 		for p := range s.conns {
-			_ = p.Close()
+			_ = p.tcp.Close()
 		}
 		s.mu.Unlock()
 		all.Wait()
@@ -184,7 +199,7 @@ func once(answer string, then func(*peer)) func(*peer) {
 
 // What a server does after an answer.
 func hangUp(p *peer) { _ = p.Close() }
-func abort(p *peer)  { reset(p.TCPConn) }
+func abort(p *peer)  { reset(p.tcp) }
 func waits(p *peer)  { p.gone() }
 
 // ok is an answer with a length.

@@ -3,10 +3,12 @@ package driver
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -20,12 +22,17 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 10 * time.Second
 
-// openTransport makes the transport under test, whose instants are clock's. What
-// it needs beside the transport itself it releases in t's cleanup.
-type openTransport func(t *testing.T, clock engine.Clock) transport
+// An openTransport makes the transport under test.
+type openTransport struct {
+	// make it, with instants of clock. It accepts any certificate. What it needs
+	// beside the transport itself it releases in t's cleanup.
+	make func(t *testing.T, clock engine.Clock) transport
+	// tls is what the servers speak it by; nil: plain TCP.
+	tls *tls.Config
+}
 
-// testTransport holds a transport to what transport and exchange promise, over
-// plain TCP, against servers that behave and servers that do not.
+// testTransport holds a transport to what transport and exchange promise, against
+// servers that behave and servers that do not.
 func testTransport(t *testing.T, open openTransport) {
 	for _, group := range []struct {
 		name string
@@ -46,11 +53,21 @@ func testTransport(t *testing.T, open openTransport) {
 }
 
 func TestNetHTTP(t *testing.T) {
-	testTransport(t, func(t *testing.T, clock engine.Clock) transport {
+	transport := func(t *testing.T, clock engine.Clock) transport {
 		d := newDialer(patience, tlsConfig(true))
 		t.Cleanup(d.close)
 		return newNetHTTP(clock, newTransport(d, false, 1000))
-	})
+	}
+	t.Run("plain", func(t *testing.T) { testTransport(t, openTransport{make: transport}) })
+	t.Run("tls", func(t *testing.T) { testTransport(t, openTransport{make: transport, tls: certified(t)}) })
+}
+
+// certified is a server's configuration with a certificate that nobody knows.
+func certified(t *testing.T) *tls.Config {
+	t.Helper()
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	return &tls.Config{Certificates: s.TLS.Certificates}
 }
 
 // A bench is a transport beside the server that it talks to.
@@ -58,6 +75,7 @@ type bench struct {
 	t      *testing.T
 	clock  engine.Clock
 	server *peers
+	scheme string
 	transport
 	opened atomic.Int64 // connections, by withConnectTimes
 }
@@ -66,8 +84,11 @@ type bench struct {
 // serve.
 func newBench(t *testing.T, open openTransport, serve func(*peer)) *bench {
 	t.Helper()
-	b := &bench{t: t, clock: engine.NewClock(), server: listen(t, serve)}
-	b.transport = open(t, b.clock)
+	b := &bench{t: t, clock: engine.NewClock(), server: listenTLS(t, open.tls, serve), scheme: "http"}
+	if open.tls != nil {
+		b.scheme = "https"
+	}
+	b.transport = open.make(t, b.clock)
 	t.Cleanup(b.close)
 	return b
 }
@@ -79,7 +100,7 @@ func (b *bench) request(method, path, body string) *http.Request {
 	if body != "" {
 		r = bytes.NewReader([]byte(body))
 	}
-	req, err := http.NewRequestWithContext(b.t.Context(), method, "http://"+b.server.addr+path, r)
+	req, err := http.NewRequestWithContext(b.t.Context(), method, b.scheme+"://"+b.server.addr+path, r)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -104,8 +125,8 @@ func (b *bench) begin(ctx context.Context, req *http.Request, until time.Duratio
 	b.t.Helper()
 	w := &witness{t: b.t, clock: b.clock, over: make(chan struct{}), returned: make(chan struct{}), wants: wants}
 	ctx = withConnectTimes(ctx, func(c connectTimes) {
-		if c.Dial <= 0 {
-			b.t.Errorf("a connection opened in %v", c.Dial)
+		if c.Dial <= 0 || (c.TLS > 0) != (b.scheme == "https") {
+			b.t.Errorf("a connection opened in %+v", c)
 		}
 		b.opened.Add(1)
 	})
