@@ -49,7 +49,7 @@ func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Drive
 	if w.Request == nil {
 		return nil, fmt.Errorf("sse workload without a request")
 	}
-	request, err := newRequestTemplate(sc.Target, w.Request)
+	request, err := newRequestTemplate(sc.Target, w.Request, "text/event-stream")
 	if err != nil {
 		return nil, err
 	}
