@@ -40,11 +40,14 @@ func (s *sseStream) sent(d departure) {
 
 // head judges the answer by its status and type.
 func (s *sseStream) head(resp *http.Response, first time.Duration, _ receipt) next {
-	contentType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	contentType := resp.Header.Get("Content-Type")
+	if contentType != eventStream {
+		contentType, _, _ = mime.ParseMediaType(contentType)
+	}
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		s.refused = &refusal{class: fmt.Sprintf("http %d", resp.StatusCode)}
-	case contentType != "text/event-stream":
+	case contentType != eventStream:
 		s.refused = &refusal{class: classNotStream}
 	default:
 		s.begun = true
