@@ -152,6 +152,9 @@ func (d *sseDriver) stream(parent context.Context, s *sseStream) ending {
 		return ending{outcomeHTTPError, classNotStream, refusal(resp, s)}
 	}
 	s.newConn = !x.reused.Load()
+	if resp.ProtoMajor == 2 {
+		s.rec.Add(sseHTTP2, 1)
+	}
 	s.record(sseTTFB, time.Duration(x.firstByte.Load())-s.arrival.Started)
 	return d.read(parent, ctx, s, resp.Body, x.received(s, resp.ProtoMajor), timer)
 }

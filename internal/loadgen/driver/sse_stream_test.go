@@ -342,7 +342,9 @@ func TestStreamTruth(t *testing.T) {
 	f.values("truth_ttft", 300*ms, 300*ms)
 	f.values("truth_itl", 20*ms, 35*ms)
 	f.values("delivery_lag", 0, 10*ms)
-	f.samples(map[string]int64{"truth_itl": 2, "delivery_lag": 4})
+	f.values("ttft_error", ms, ms)
+	f.values("itl_error", 9*ms, 15*ms) // b to a; e to d, whose lags are -5 and 10 ms
+	f.samples(map[string]int64{"truth_itl": 2, "delivery_lag": 4, "ttft_error": 1, "itl_error": 2})
 	f.counts(map[string]float64{"delivery_lag_negative": 1})
 }
 
