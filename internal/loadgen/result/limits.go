@@ -27,6 +27,7 @@ func HealthLimits() map[string]Limits {
 		"scheduler":    {Degraded: 10 * ms, Invalid: 50 * ms},
 		"cpu":          {Degraded: .80, Invalid: .95, Share: true}, // of the quota
 		"descriptors":  {Degraded: .90, Invalid: math.Inf(1), Share: true},
+		"local limit":  {Degraded: 0, Invalid: .01, Share: true},  // of the offered arrivals
 		"range":        {Degraded: 0, Invalid: .001, Share: true}, // of all samples
 		"clock":        {Degraded: 2 * ms, Invalid: 50 * ms},
 		"little's law": {Degraded: .05, Invalid: .25, Share: true}, // |L − λW| ÷ L

@@ -58,6 +58,9 @@ type Build struct {
 type Workload struct {
 	Name     string            `json:"name"`
 	Protocol scenario.Protocol `json:"protocol"`
+	// Headline names the metric that the workload is about: one without samples
+	// has measured nothing.
+	Headline string `json:"headline,omitempty"`
 	// Metrics in the driver's order, the engine's own (offered, started,
 	// finished, dropped, late, lateness) first.
 	Metrics   []Metric     `json:"metrics"`
@@ -145,6 +148,10 @@ type Interval struct {
 	// Histograms by metric name, HdrHistogram V2 compressed base64; empty ones are left out.
 	Histograms map[string]string `json:"histograms,omitempty"`
 }
+
+// LocalLimit is the class of errors of a generator that ran out of descriptors,
+// ports or buffers of its own.
+const LocalLimit = "local limit"
 
 // An ErrorClass is a kind of failure, how often it was met, and the first
 // example of it.
