@@ -126,7 +126,7 @@ func (f *calibrateFlags) levelsOver(over result.Transport, busy int) []calibrate
 	if !noLevels(f.streams) {
 		for _, n := range f.streams {
 			all = append(all, calibrate.Level{
-				LoadKind: result.LoadKind{Protocol: scenario.SSE, Over: over},
+				Kind:     result.LoadKind{Protocol: scenario.SSE, Over: over},
 				InFlight: n, PerSecond: f.rate, Busy: busy, Measured: f.duration,
 			})
 		}
@@ -134,7 +134,7 @@ func (f *calibrateFlags) levelsOver(over result.Transport, busy int) []calibrate
 	if !noLevels(f.connections) && over != result.HTTP2 {
 		for _, n := range f.connections {
 			all = append(all, calibrate.Level{
-				LoadKind: result.LoadKind{Protocol: scenario.WebSocket, Over: over},
+				Kind:     result.LoadKind{Protocol: scenario.WebSocket, Over: over},
 				InFlight: n, PerSecond: f.messages, Members: f.members, Busy: busy, Measured: f.duration,
 			})
 		}
@@ -188,7 +188,7 @@ func (f *calibrateFlags) run(cmd *cobra.Command, env env) (err error) {
 
 // runLevel does one level against the known-answer server.
 func runLevel(ctx context.Context, l calibrate.Level, server *answerer, c *console) (*result.Result, error) {
-	base, err := server.with(ctx, l.Busy, l.Over)
+	base, err := server.with(ctx, l.Busy, l.Kind.Over)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func (f *calibrateFlags) draw(e *result.Envelope, path string) (written []string
 			{"fanout", "error of fanout", func(l result.CalibrationLevel) result.Spread { return l.Fanout }},
 			{"send-lag", "send lag", func(l result.CalibrationLevel) result.Spread { return l.SendLag }},
 		} {
-			picture := chart.Calibration(fmt.Sprintf("%v: %s", limit.LoadKind, figure.what), limit.LoadKind, figure.of, e.Levels)
+			picture := chart.Calibration(fmt.Sprintf("%v: %s", limit.Kind, figure.what), limit.Kind, figure.of, e.Levels)
 			if picture.Empty() {
 				continue
 			}
@@ -37,7 +37,7 @@ func (f *calibrateFlags) draw(e *result.Envelope, path string) (written []string
 			if err != nil {
 				return written, err
 			}
-			name := prefix + "-" + slug(limit.LoadKind) + "-" + figure.suffix + ".svg"
+			name := prefix + "-" + slug(limit.Kind) + "-" + figure.suffix + ".svg"
 			if err := os.WriteFile(name, svg, 0o644); err != nil {
 				return written, fmt.Errorf("write the picture: %w", err)
 			}

@@ -44,15 +44,15 @@ func TestCalibrate(t *testing.T) {
 			t.Errorf("%+v, want at least %d samples", l, least)
 		}
 		figures := []result.Spread{l.TTFT, l.ITL}
-		if strings.HasPrefix(l.LoadKind.String(), "rooms") {
+		if strings.HasPrefix(l.Kind.String(), "rooms") {
 			figures = []result.Spread{l.Fanout}
 		}
-		if l.Over != result.HTTP2 {
+		if l.Kind.Over != result.HTTP2 {
 			figures = append(figures, l.SendLag)
 		}
 		for _, f := range figures {
 			if f.Samples == 0 || f.P50NS <= 0 || f.P50NS > f.P99NS || f.P99NS > f.P999NS || f.P999NS > f.MaxNS {
-				t.Errorf("%v: %+v is no distribution", l.LoadKind, f)
+				t.Errorf("%v: %+v is no distribution", l.Kind, f)
 			}
 		}
 	}

@@ -34,7 +34,7 @@ const workload = "known"
 // InFlight streams. Rooms: PerSecond messages in each room of Members, InFlight
 // connections in all.
 type Level struct {
-	result.LoadKind
+	Kind      result.LoadKind
 	InFlight  int
 	PerSecond float64
 	Members   int           // websocket only
@@ -44,7 +44,7 @@ type Level struct {
 
 // EventsPerSecond is the chunks or deliveries a second that the level asks for.
 func (l Level) EventsPerSecond() float64 {
-	if l.Protocol == scenario.SSE {
+	if l.Kind.Protocol == scenario.SSE {
 		return float64(l.InFlight) * l.PerSecond
 	}
 	full, rest := l.InFlight/l.Members, l.InFlight%l.Members
@@ -53,9 +53,9 @@ func (l Level) EventsPerSecond() float64 {
 
 // String is the level in words.
 func (l Level) String() string {
-	s := fmt.Sprintf("%d %v × %g events/s", l.InFlight, l.LoadKind, l.PerSecond)
-	if l.Protocol == scenario.WebSocket {
-		s = fmt.Sprintf("%d connections in %v, %d to a room × %g messages/s", l.InFlight, l.LoadKind, l.Members, l.PerSecond)
+	s := fmt.Sprintf("%d %v × %g events/s", l.InFlight, l.Kind, l.PerSecond)
+	if l.Kind.Protocol == scenario.WebSocket {
+		s = fmt.Sprintf("%d connections in %v, %d to a room × %g messages/s", l.InFlight, l.Kind, l.Members, l.PerSecond)
 	}
 	if l.Busy > 0 {
 		s += " beside " + loops(l.Busy)
@@ -65,7 +65,7 @@ func (l Level) String() string {
 
 // Took is about how long the level's run takes.
 func (l Level) Took() time.Duration {
-	if l.Protocol == scenario.SSE {
+	if l.Kind.Protocol == scenario.SSE {
 		return 2*streamLength + l.Measured
 	}
 	return roomRamp + roomSettle + l.Measured
@@ -82,7 +82,7 @@ type Paths struct{ Stream, Room string }
 // first token comes after one gap. The members of rooms connect in the warm-up.
 func (l Level) Scenario(base string, paths Paths) (*scenario.Scenario, error) {
 	var text string
-	if l.Protocol == scenario.SSE {
+	if l.Kind.Protocol == scenario.SSE {
 		gap := time.Duration(float64(time.Second) / l.PerSecond)
 		events := max(1, int(streamLength/gap))
 		text = fmt.Sprintf(`version: 1
@@ -130,12 +130,12 @@ func decimal(v float64) string { return fmt.Sprintf("%.6f", v) }
 // read takes from a level's result what the sweep wants to know.
 func (l Level) read(r *result.Result) result.CalibrationLevel {
 	out := result.CalibrationLevel{
-		LoadKind: l.LoadKind, Busy: l.Busy, InFlight: l.InFlight, EventsPerSecond: l.EventsPerSecond(),
+		Kind: l.Kind, Busy: l.Busy, InFlight: l.InFlight, EventsPerSecond: l.EventsPerSecond(),
 		LatenessP99NS: r.Health.LatenessP99NS, CPUCores: r.Health.CPUCores,
 		ReceiveSource: r.Health.ReceiveSource, Validity: r.Validity,
 	}
 	spreads := map[string]*result.Spread{"ttft_error": &out.TTFT, "itl_error": &out.ITL, "send_lag": &out.SendLag}
-	if l.Protocol == scenario.WebSocket {
+	if l.Kind.Protocol == scenario.WebSocket {
 		spreads = map[string]*result.Spread{"delivery_lag": &out.Fanout, "send_lag": &out.SendLag}
 	}
 	for _, w := range r.Workloads {

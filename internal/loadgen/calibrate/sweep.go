@@ -72,7 +72,7 @@ func limits(levels []result.CalibrationLevel, bound time.Duration) []result.Enve
 	var order []condition
 	by := make(map[condition][]result.CalibrationLevel)
 	for _, l := range levels {
-		c := condition{l.LoadKind, l.Busy}
+		c := condition{l.Kind, l.Busy}
 		if by[c] == nil {
 			order = append(order, c)
 		}
@@ -80,7 +80,7 @@ func limits(levels []result.CalibrationLevel, bound time.Duration) []result.Enve
 	}
 	var out []result.EnvelopeLimit
 	for _, c := range order {
-		limit := result.EnvelopeLimit{LoadKind: c.kind, Busy: c.busy}
+		limit := result.EnvelopeLimit{Kind: c.kind, Busy: c.busy}
 		rising := by[c]
 		slices.SortStableFunc(rising, func(a, b result.CalibrationLevel) int { return a.InFlight - b.InFlight })
 		for _, l := range rising {

@@ -33,13 +33,13 @@ func (m *instrument) run(_ context.Context, l Level) (*result.Result, error) {
 		histogram("delivery_lag", l.EventsPerSecond(), lag), // of streams it is the other two together
 		histogram("send_lag", 1, 4),
 	}
-	if l.Protocol == scenario.SSE {
+	if l.Kind.Protocol == scenario.SSE {
 		metrics = append(metrics, histogram("ttft_error", l.EventsPerSecond()/10, lag), histogram("itl_error", l.EventsPerSecond()*9/10, lag/2))
 	}
 	r := &result.Result{
 		Health:    result.Health{LatenessP99NS: 3, CPUCores: .5, ReceiveSource: "kernel"},
 		Validity:  result.Validity{State: result.Valid},
-		Workloads: []result.Workload{{Protocol: l.Protocol, Metrics: metrics}},
+		Workloads: []result.Workload{{Protocol: l.Kind.Protocol, Metrics: metrics}},
 	}
 	if m.invalid > 0 && l.EventsPerSecond() >= m.invalid {
 		r.Validity.State = result.Invalid
@@ -54,16 +54,16 @@ var (
 )
 
 func sse(n, busy int) Level {
-	return Level{LoadKind: streams, InFlight: n, PerSecond: 20, Busy: busy, Measured: time.Second}
+	return Level{Kind: streams, InFlight: n, PerSecond: 20, Busy: busy, Measured: time.Second}
 }
 
 func rooms(n, busy int) Level {
-	return Level{LoadKind: inRooms, InFlight: n, PerSecond: 10, Members: 50, Busy: busy, Measured: time.Second}
+	return Level{Kind: inRooms, InFlight: n, PerSecond: 10, Members: 50, Busy: busy, Measured: time.Second}
 }
 
 func secure(n int) Level {
 	l := sse(n, 0)
-	l.LoadKind = overTLS
+	l.Kind = overTLS
 	return l
 }
 
@@ -83,11 +83,11 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []result.EnvelopeLimit{
-		{LoadKind: streams, InFlight: 500, EventsPerSecond: 10_000},       // 20,000/s err by 2 ms
-		{LoadKind: inRooms, InFlight: 1000, EventsPerSecond: 9_800},       // .9 ms
-		{LoadKind: streams, Busy: 2, InFlight: 50, EventsPerSecond: 1000}, // 500 err by 3 ms
-		{LoadKind: inRooms, Busy: 2},                                      // INVALID from the start
-		{LoadKind: overTLS, InFlight: 50, EventsPerSecond: 1000},
+		{Kind: streams, InFlight: 500, EventsPerSecond: 10_000},       // 20,000/s err by 2 ms
+		{Kind: inRooms, InFlight: 1000, EventsPerSecond: 9_800},       // .9 ms
+		{Kind: streams, Busy: 2, InFlight: 50, EventsPerSecond: 1000}, // 500 err by 3 ms
+		{Kind: inRooms, Busy: 2},                                      // INVALID from the start
+		{Kind: overTLS, InFlight: 50, EventsPerSecond: 1000},
 	}
 	if diff := cmp.Diff(want, e.Limits); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
@@ -99,7 +99,7 @@ func TestSweep(t *testing.T) {
 		return result.Spread{Samples: n, P50NS: p99 / 2, P99NS: p99, P999NS: p99, MaxNS: 2 * p99}
 	}
 	first := result.CalibrationLevel{
-		LoadKind: streams, InFlight: 50, EventsPerSecond: 1000,
+		Kind: streams, InFlight: 50, EventsPerSecond: 1000,
 		TTFT: spread(100, 100*time.Microsecond), ITL: spread(900, 50*time.Microsecond), SendLag: spread(1, 4),
 		LatenessP99NS: 3, CPUCores: .5, ReceiveSource: "kernel", Validity: result.Validity{State: result.Valid},
 	}
@@ -133,7 +133,7 @@ func TestSweep(t *testing.T) {
 
 // A level that held above one that did not says nothing.
 func TestLimitStopsAtTheFirstThatDidNotHold(t *testing.T) {
-	good := result.CalibrationLevel{LoadKind: streams, ITL: result.Spread{Samples: 1}, Validity: result.Validity{State: result.Valid}}
+	good := result.CalibrationLevel{Kind: streams, ITL: result.Spread{Samples: 1}, Validity: result.Validity{State: result.Valid}}
 	at := func(n int, spoil func(*result.CalibrationLevel)) result.CalibrationLevel {
 		l := good
 		l.InFlight, l.EventsPerSecond = n, float64(n)
@@ -149,7 +149,7 @@ func TestLimitStopsAtTheFirstThatDidNotHold(t *testing.T) {
 	} {
 		none := func(*result.CalibrationLevel) {}
 		got := limits([]result.CalibrationLevel{at(3, none), at(1, none), at(2, spoil)}, time.Millisecond)
-		if want := []result.EnvelopeLimit{{LoadKind: streams, InFlight: 1, EventsPerSecond: 1}}; !cmp.Equal(got, want) {
+		if want := []result.EnvelopeLimit{{Kind: streams, InFlight: 1, EventsPerSecond: 1}}; !cmp.Equal(got, want) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}

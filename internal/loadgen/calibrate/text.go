@@ -35,15 +35,15 @@ func WriteText(w io.Writer, e *result.Envelope) error {
 	}
 	for _, l := range e.Levels {
 		for _, reason := range l.Validity.Reasons {
-			fmt.Fprintf(&b, "  %v%s at %s/s: %s: %s: %s\n", l.LoadKind, beside(l.Busy), plain(l.EventsPerSecond), reason.State, reason.Detail, reason.Remedy)
+			fmt.Fprintf(&b, "  %v%s at %s/s: %s: %s: %s\n", l.Kind, beside(l.Busy), plain(l.EventsPerSecond), reason.State, reason.Detail, reason.Remedy)
 		}
 		if l.Failure != "" {
-			fmt.Fprintf(&b, "  %v%s at %s/s: failed: %s\n", l.LoadKind, beside(l.Busy), plain(l.EventsPerSecond), l.Failure)
+			fmt.Fprintf(&b, "  %v%s at %s/s: failed: %s\n", l.Kind, beside(l.Busy), plain(l.EventsPerSecond), l.Failure)
 		}
 	}
 	b.WriteByte('\n')
 	for _, l := range e.Limits {
-		fmt.Fprintf(&b, "%v%s: %s\n", l.LoadKind, beside(l.Busy), reach(l, e.BoundNS))
+		fmt.Fprintf(&b, "%v%s: %s\n", l.Kind, beside(l.Busy), reach(l, e.BoundNS))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -57,7 +57,7 @@ type figure struct {
 
 // writeTable writes the levels of one protocol, if there are any.
 func writeTable(w io.Writer, e *result.Envelope, p scenario.Protocol, figures []figure) error {
-	if !slices.ContainsFunc(e.Levels, func(l result.CalibrationLevel) bool { return l.Protocol == p }) {
+	if !slices.ContainsFunc(e.Levels, func(l result.CalibrationLevel) bool { return l.Kind.Protocol == p }) {
 		return nil
 	}
 	if _, err := fmt.Fprintln(w); err != nil {
@@ -71,10 +71,10 @@ func writeTable(w io.Writer, e *result.Envelope, p scenario.Protocol, figures []
 	}
 	row(append(head, "lateness p99", "CPU cores", "verdict", "held")...)
 	for _, l := range e.Levels {
-		if l.Protocol != p {
+		if l.Kind.Protocol != p {
 			continue
 		}
-		cells := []string{l.LoadKind.String(), plain(float64(l.InFlight)), plain(l.EventsPerSecond), fmt.Sprint(l.Busy)}
+		cells := []string{l.Kind.String(), plain(float64(l.InFlight)), plain(l.EventsPerSecond), fmt.Sprint(l.Busy)}
 		for _, f := range figures {
 			cells = append(cells, spread(f.of(l)))
 		}

@@ -23,7 +23,7 @@ func Calibration(title string, kind result.LoadKind, figure func(result.Calibrat
 	var samples int64
 	for _, l := range levels {
 		s := figure(l)
-		if l.LoadKind != kind || s.Samples == 0 {
+		if l.Kind != kind || s.Samples == 0 {
 			continue
 		}
 		if at[l.Busy] == nil {

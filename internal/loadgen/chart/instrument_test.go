@@ -14,7 +14,7 @@ import (
 func TestCalibration(t *testing.T) {
 	streams := result.LoadKind{Protocol: scenario.SSE, Over: result.Plain}
 	level := func(k result.LoadKind, busy int, rate float64, p50, p99 time.Duration) result.CalibrationLevel {
-		return result.CalibrationLevel{LoadKind: k, Busy: busy, EventsPerSecond: rate, ITL: result.Spread{Samples: 500, P50NS: p50, P99NS: p99}}
+		return result.CalibrationLevel{Kind: k, Busy: busy, EventsPerSecond: rate, ITL: result.Spread{Samples: 500, P50NS: p50, P99NS: p99}}
 	}
 	itl := func(l result.CalibrationLevel) result.Spread { return l.ITL }
 	unknown := level(streams, 0, 9000, 0, 0)

@@ -65,7 +65,7 @@ func (k LoadKind) String() string {
 // An EnvelopeLimit is the highest level of one kind up to which every level
 // held: the run VALID and the errors' p99 within the bound.
 type EnvelopeLimit struct {
-	LoadKind
+	Kind LoadKind `json:"kind"`
 	// Busy is how many busy loops ran beside the target.
 	Busy int `json:"busy"`
 	// InFlight is streams or connections at once; 0 when not even the lowest level held.
@@ -93,8 +93,8 @@ func NewSpread(d *Distribution) Spread {
 
 // A CalibrationLevel is what one run against the known-answer server came to.
 type CalibrationLevel struct {
-	LoadKind
-	Busy int `json:"busy"`
+	Kind LoadKind `json:"kind"`
+	Busy int      `json:"busy"`
 	// InFlight and EventsPerSecond are the load that was asked for.
 	InFlight        int     `json:"in_flight"`
 	EventsPerSecond float64 `json:"events_per_second"`
@@ -185,7 +185,7 @@ func ReadEnvelope(path string) (*Envelope, error) {
 	}
 	for _, l := range e.Limits {
 		if l.InFlight < 0 || l.EventsPerSecond < 0 {
-			return nil, fmt.Errorf("%s: a limit of %v is below 0", path, l.LoadKind)
+			return nil, fmt.Errorf("%s: a limit of %v is below 0", path, l.Kind)
 		}
 	}
 	return e, nil

@@ -27,14 +27,14 @@ func envelope() *Envelope {
 		Version: EnvelopeVersion, Written: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Machine: ThisMachine(), Build: ThisBuild(), BoundNS: time.Millisecond, ReceiveSource: "kernel",
 		Limits: []EnvelopeLimit{
-			{LoadKind: streams, Busy: 2, InFlight: 1, EventsPerSecond: 1},
-			{LoadKind: streams, InFlight: 100, EventsPerSecond: 2000},
-			{LoadKind: inRooms, InFlight: 50, EventsPerSecond: 500},
-			{LoadKind: overTLS, InFlight: 40, EventsPerSecond: 800},
-			{LoadKind: overHTTP2, InFlight: 10, EventsPerSecond: 200},
+			{Kind: streams, Busy: 2, InFlight: 1, EventsPerSecond: 1},
+			{Kind: streams, InFlight: 100, EventsPerSecond: 2000},
+			{Kind: inRooms, InFlight: 50, EventsPerSecond: 500},
+			{Kind: overTLS, InFlight: 40, EventsPerSecond: 800},
+			{Kind: overHTTP2, InFlight: 10, EventsPerSecond: 200},
 		},
 		Levels: []CalibrationLevel{{
-			LoadKind: streams, InFlight: 100, EventsPerSecond: 2000, ITL: Spread{Samples: 5, P99NS: 7}, Validity: Validity{State: Valid},
+			Kind: streams, InFlight: 100, EventsPerSecond: 2000, ITL: Spread{Samples: 5, P99NS: 7}, Validity: Validity{State: Valid},
 		}},
 	}
 }
@@ -162,7 +162,7 @@ func TestEnvelopeOfOtherTransports(t *testing.T) {
 
 func TestEnvelopeOfLevelsThatDidNotHold(t *testing.T) {
 	e := envelope()
-	e.Limits[1] = EnvelopeLimit{LoadKind: streams}
+	e.Limits[1] = EnvelopeLimit{Kind: streams}
 	if got := e.Check(loaded(1, 1, 0, 0)); len(got) != 1 || !strings.Contains(got[0].Detail, "no calibrated level of streams") {
 		t.Errorf("%+v", got)
 	}

@@ -33,13 +33,13 @@ func (e *Envelope) Check(r *Result) []Reason {
 		if limit.Busy > 0 {
 			continue
 		}
-		share, reason := e.exceeds(limit, loadOf(r, limit.LoadKind))
+		share, reason := e.exceeds(limit, loadOf(r, limit.Kind))
 		if reason != nil {
 			reasons = append(reasons, *reason)
 		}
 		if share > 0 {
 			sum += share
-			sharing = append(sharing, limit.LoadKind.String())
+			sharing = append(sharing, limit.Kind.String())
 		}
 	}
 	if len(reasons) == 0 && len(sharing) > 1 && sum > 1+envelopeSlack {
@@ -122,8 +122,8 @@ func (w Workload) counter(name string) float64 {
 // exceeds is the share of a limit that a load takes, and a reason where that is
 // more than all of it.
 func (e *Envelope) exceeds(limit EnvelopeLimit, l load) (share float64, reason *Reason) {
-	holders, events := limit.LoadKind.String(), "chunks/s"
-	if limit.Protocol == scenario.WebSocket {
+	holders, events := limit.Kind.String(), "chunks/s"
+	if limit.Kind.Protocol == scenario.WebSocket {
 		holders, events = "connections in "+holders, "deliveries/s"
 	}
 	if l.inFlight == 0 && l.events == 0 {
