@@ -1,13 +1,19 @@
 package e2e_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
+
+// As in: go test ./internal/e2e -run FanoutAgainst -count=1 -v -args -busy 2
+var busy = flag.Int("busy", 0, "busy loops beside the rooms of TestFanoutAgainstTheRelaysOwnWrites")
 
 const roomsYAML = `
 version: 1
@@ -55,6 +61,7 @@ func TestRooms(t *testing.T) {
 // The error of fanout, by the relay's own instants of its writes: what a receiver
 // is said to have had to wait is off by the difference of receipt and write.
 func TestFanoutAgainstTheRelaysOwnWrites(t *testing.T) {
+	occupy(t, *busy)
 	s := startServer(t)
 	yaml := fmt.Sprintf(roomsYAML, s.URL, 500, 50, "10/s", "256B", 0)
 	stamped := strings.Replace(yaml, "?room={{ .Room }}", "?room={{ .Room }}&stamp=writes", 1)
@@ -77,6 +84,25 @@ func TestFanoutAgainstTheRelaysOwnWrites(t *testing.T) {
 	if n := metric(t, w, "delivery_lag_negative").Value; n > 0 {
 		t.Errorf("%v deliveries came before they were written, on one clock", n)
 	}
+}
+
+// occupy keeps n cores busy, with the loops that calibrate runs beside its server,
+// until the test ends.
+func occupy(t *testing.T, n int) {
+	t.Helper()
+	if n == 0 {
+		return
+	}
+	cmd := exec.Command(filepath.Join(bin, "loadgen"), "calibrate-target", "--busy", strconv.Itoa(n), "--for", "5m")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait() // killed
+	})
 }
 
 // One member that never reads must cost the relay a bounded queue and nobody
