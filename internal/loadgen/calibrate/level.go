@@ -152,5 +152,8 @@ func (l Level) read(r *result.Result) result.CalibrationLevel {
 	if due := carriedShare * l.EventsPerSecond() * l.Measured.Seconds(); out.Failure == "" && float64(out.Samples()) < due {
 		out.Failure = fmt.Sprintf("%d events came of the %.0f that the level asks for", out.Samples(), due/carriedShare)
 	}
+	if out.Validity.State == result.Valid {
+		out.Tight = result.Tight(r.Health)
+	}
 	return out
 }

@@ -103,7 +103,9 @@ func firstFailure(levels []result.CalibrationLevel) string {
 	return ""
 }
 
-// Held reports whether a level is inside the envelope by itself.
+// Held reports whether a level is inside the envelope by itself: a run of it is
+// VALID, with room to be so again, nothing failed, and its errors are within the
+// bound.
 func Held(l result.CalibrationLevel, bound time.Duration) bool {
-	return l.Validity.State == result.Valid && l.Failure == "" && l.Samples() > 0 && l.ErrorP99NS() <= bound
+	return l.Validity.State == result.Valid && l.Failure == "" && l.Tight == "" && l.Samples() > 0 && l.ErrorP99NS() <= bound
 }

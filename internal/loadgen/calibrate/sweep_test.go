@@ -144,6 +144,7 @@ func TestLimitStopsAtTheFirstThatDidNotHold(t *testing.T) {
 		"degraded":   func(l *result.CalibrationLevel) { l.Validity.State = result.Degraded },
 		"failed":     func(l *result.CalibrationLevel) { l.Failure = "1 × timeout" },
 		"no samples": func(l *result.CalibrationLevel) { l.ITL.Samples = 0 },
+		"tight":      func(l *result.CalibrationLevel) { l.Tight = "lateness 8ms" },
 		"off":        func(l *result.CalibrationLevel) { l.ITL.P99NS = time.Millisecond + 1 },
 		"begins off": func(l *result.CalibrationLevel) { l.TTFT.P99NS = time.Millisecond + 1 },
 	} {

@@ -37,6 +37,9 @@ func WriteText(w io.Writer, e *result.Envelope) error {
 		for _, reason := range l.Validity.Reasons {
 			fmt.Fprintf(&b, "  %v%s at %s/s: %s: %s: %s\n", l.Kind, beside(l.Busy), plain(l.EventsPerSecond), reason.State, reason.Detail, reason.Remedy)
 		}
+		if l.Tight != "" {
+			fmt.Fprintf(&b, "  %v%s at %s/s: VALID by a narrow margin: %s\n", l.Kind, beside(l.Busy), plain(l.EventsPerSecond), l.Tight)
+		}
 		if l.Failure != "" {
 			fmt.Fprintf(&b, "  %v%s at %s/s: failed: %s\n", l.Kind, beside(l.Busy), plain(l.EventsPerSecond), l.Failure)
 		}
@@ -94,7 +97,7 @@ func spread(s result.Spread) string {
 // reach says how far a limit goes.
 func reach(l result.EnvelopeLimit, bound time.Duration) string {
 	if l.InFlight == 0 {
-		return fmt.Sprintf("no level was VALID with the errors' p99 within %v", bound)
+		return fmt.Sprintf("no level was VALID, with a margin, and the errors' p99 within %v", bound)
 	}
 	return fmt.Sprintf("errors' p99 within %v and VALID up to %s at once, %s events/s",
 		bound, plain(float64(l.InFlight)), plain(l.EventsPerSecond))

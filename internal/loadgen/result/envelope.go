@@ -115,6 +115,9 @@ type CalibrationLevel struct {
 	// Failure is the most frequent way in which traffic failed, if any did, or by
 	// how much the load fell short.
 	Failure string `json:"failure,omitempty"`
+	// Tight names the gauge of health that came close to its limit though the run
+	// was VALID: run again, it may not be.
+	Tight string `json:"tight,omitempty"`
 }
 
 // Samples are the events whose error is known.

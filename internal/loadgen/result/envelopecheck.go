@@ -132,7 +132,7 @@ func (e *Envelope) exceeds(limit EnvelopeLimit, l load) (share float64, reason *
 	if limit.InFlight == 0 {
 		return 0, &Reason{
 			State: Degraded, Check: "envelope",
-			Detail: fmt.Sprintf("no calibrated level of %s kept the error's p99 within %v on this machine", holders, e.BoundNS),
+			Detail: fmt.Sprintf("no calibrated level of %s was VALID, with a margin, and the errors' p99 within %v on this machine", holders, e.BoundNS),
 			Remedy: "run on a larger or quieter machine and calibrate it: loadgen calibrate",
 		}
 	}

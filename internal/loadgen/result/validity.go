@@ -61,6 +61,24 @@ func Judge(r *Result) Validity {
 	return j.verdict()
 }
 
+// Tight names the first gauge of h that is beyond half of the limit at which a run
+// is DEGRADED, where that limit is a time: such figures double from run to run.
+// Empty for none.
+func Tight(h Health) string {
+	limits := HealthLimits()
+	for _, g := range []struct {
+		check string
+		v     time.Duration
+	}{
+		{"lateness", h.LatenessP99NS}, {"read delay", h.ReadDelayP99NS}, {"gc pause", h.GCPauseMaxNS}, {"scheduler", h.SchedP99NS},
+	} {
+		if limit := limits[g.check].Degraded; float64(g.v) > limit/2 {
+			return fmt.Sprintf("%s %s, more than half of the limit %s", g.check, ms(float64(g.v)), ms(limit))
+		}
+	}
+	return ""
+}
+
 // A judge gathers reasons.
 type judge struct {
 	limits  map[string]Limits

@@ -28,6 +28,17 @@ func TestEveryLimitIsJudged(t *testing.T) {
 	}
 }
 
+func TestTight(t *testing.T) {
+	h := healthy().Health
+	if got := Tight(h); got != "" {
+		t.Errorf("a healthy run is tight: %s", got)
+	}
+	h.LatenessP99NS = 6 * time.Millisecond
+	if got := Tight(h); got != "lateness 6ms, more than half of the limit 10ms" {
+		t.Error(got)
+	}
+}
+
 // healthy is a run nothing is wrong with.
 func healthy() *Result {
 	return &Result{
