@@ -114,7 +114,7 @@ func sseMetrics() []engine.Metric {
 	histogram(sseDeliveryLag, "delivery_lag", "content chunk received − sent by the server's stamp; below 0 counts as 0")
 	histogram(sseTTFTError, "ttft_error", "size of ttft − what it would be by the server's stamp of the first token")
 	histogram(sseITLError, "itl_error", "size of a gap measured − the same gap between the server's stamps")
-	histogram(sseSendLag, "send_lag", "last byte of the request handed to the device, by the kernel − intended start, or − connection ready where that came later: the generator's own delay; not over HTTP/2")
+	histogram(sseSendLag, "send_lag", "last byte of the request handed to the device, by the kernel − intended start, without the time that a connection opened for it took: the generator's own delay; not over HTTP/2")
 	histogram(sseReadDelay, "read_delay", "return of a socket read − the kernel's receive stamp: the generator's own delay, which is in no other figure")
 	m[sseReadDelay].Gauge = engine.ReadDelay
 	histogram(sseCoalescedBound, "coalesced_bound", "by how much each of the content chunks that shared a read may have come earlier than it is said to: that read − the one before, or − the request sent")

@@ -349,6 +349,31 @@ func TestStreamTruth(t *testing.T) {
 	f.counts(map[string]float64{"delivery_lag_negative": 1})
 }
 
+// Late by the generator is whatever comes before the request has left, but the time
+// that a connection opened for it took.
+func TestStreamSendLag(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		conn  connection
+		left  time.Duration
+		wants time.Duration
+	}{
+		{"reused", connection{reused: true, ready: 1050 * ms}, 1052 * ms, 52 * ms},
+		{"new", connection{ready: 1350 * ms}, 1352 * ms, 42 * ms},
+		{"punctual", connection{reused: true, ready: 1050 * ms}, 1000 * ms, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newReplay(stream.OpenAI)
+			r.s.arrival.Intended, r.s.arrival.Started = 1000*ms, 1040*ms
+			r.s.opened(tt.conn)
+			r.s.sent(departure{at: tt.left, kernel: true})
+			f := r.figures(t, false)
+			f.samples(map[string]int64{"send_lag": 1})
+			f.values("send_lag", tt.wants, tt.wants)
+		})
+	}
+}
+
 func TestStreamIsReusable(t *testing.T) {
 	r := newReplay(stream.Auto)
 	r.read(1200*ms, "event: message_start\ndata: {\"type\":\"message_start\"}\n\ndata: unfin")
