@@ -101,6 +101,7 @@ func (h *healthWatch) report() result.Health {
 	out.SchedP99NS = quantileBetween(h.began.sched, h.ended.sched, .99)
 	if span := h.ended.at - h.began.at; span > 0 {
 		out.CPUCores = float64(h.ended.cpu-h.began.cpu) / float64(span)
+		out.GCPauseShare = float64(sumBetween(h.began.pauses, h.ended.pauses)) / float64(span)
 	}
 	out.RSSPeakBytes = peakRSS()
 	return out
@@ -131,6 +132,25 @@ func quantileBetween(a, b *metrics.Float64Histogram, q float64) time.Duration {
 		}
 	}
 	return 0
+}
+
+// sumBetween is the sum of what a runtime/metrics histogram of seconds gained from
+// a to b, at most: each value counts as the upper edge of its bucket.
+func sumBetween(a, b *metrics.Float64Histogram) time.Duration {
+	if a == nil || b == nil || len(a.Counts) != len(b.Counts) {
+		return 0
+	}
+	var sum float64
+	for i := range b.Counts {
+		edge := b.Buckets[i+1]
+		if math.IsInf(edge, 1) {
+			edge = b.Buckets[i]
+		}
+		if n := b.Counts[i] - a.Counts[i]; n > 0 {
+			sum += float64(n) * edge
+		}
+	}
+	return time.Duration(sum * float64(time.Second))
 }
 
 // cpuTime is the CPU time this process has used, user and system.

@@ -32,6 +32,8 @@ func Judge(r *Result) Validity {
 		"give loadgen more CPU or lower the load")
 	j.check(float64(h.GCPauseMaxNS), "gc pause", "loadgen stood still for %s in a garbage collection",
 		"give loadgen more memory or CPU")
+	j.check(h.GCPauseShare, "gc share", "loadgen stood still for %s of the time in garbage collections",
+		"give loadgen more memory or CPU, or lower the load")
 	j.check(float64(h.SchedP99NS), "scheduler", "goroutines waited p99 %s for a CPU",
 		"give loadgen more CPU or lower the load")
 	if h.CPUQuota > 0 {

@@ -13,7 +13,7 @@ func TestEveryLimitIsJudged(t *testing.T) {
 	judged := make(map[string]bool)
 	r := healthy()
 	r.Health = Health{
-		LatenessP99NS: time.Hour, GCPauseMaxNS: time.Hour, SchedP99NS: time.Hour, ReadDelayP99NS: time.Hour, CPUCores: 2, CPUQuota: 2,
+		LatenessP99NS: time.Hour, GCPauseMaxNS: time.Hour, GCPauseShare: 1, SchedP99NS: time.Hour, ReadDelayP99NS: time.Hour, CPUCores: 2, CPUQuota: 2,
 		FDsPeak: 10, FDLimit: 10, Offered: 10, Dropped: 10, OutOfRange: 10, Samples: 10, ClockStepNS: time.Hour,
 	}
 	r.Workloads[0].InFlight.Added = 1
@@ -72,7 +72,9 @@ func TestJudge(t *testing.T) {
 		{"one dropped", func(r *Result) { r.Health.Dropped = 1 }, Degraded, "dropped", "0.1% of the offered"},
 		{"many dropped", func(r *Result) { r.Health.Dropped = 11 }, Invalid, "dropped", "limit 1%"},
 		{"slow reader", func(r *Result) { r.Health.ReadDelayP99NS = time.Second }, Degraded, "read delay", "limit 50ms"},
-		{"gc", func(r *Result) { r.Health.GCPauseMaxNS = 20 * time.Millisecond }, Degraded, "gc pause", "20ms"},
+		{"one gc pause", func(r *Result) { r.Health.GCPauseMaxNS = 20 * time.Millisecond }, Valid, "", ""},
+		{"a long gc pause", func(r *Result) { r.Health.GCPauseMaxNS = 60 * time.Millisecond }, Degraded, "gc pause", "60ms"},
+		{"many gc pauses", func(r *Result) { r.Health.GCPauseShare = .02 }, Degraded, "gc share", "2% of the time"},
 		{"scheduler", func(r *Result) { r.Health.SchedP99NS = 60 * time.Millisecond }, Invalid, "scheduler", "60ms"},
 		{"busy", func(r *Result) { r.Health.CPUCores = 1.7 }, Degraded, "cpu", "85%"},
 		{"saturated", func(r *Result) { r.Health.CPUCores = 1.99 }, Invalid, "cpu", "99.5%"},
