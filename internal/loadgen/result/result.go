@@ -58,6 +58,9 @@ type Build struct {
 type Workload struct {
 	Name     string            `json:"name"`
 	Protocol scenario.Protocol `json:"protocol"`
+	// Headline names the metric that the workload is about: one without samples
+	// has measured nothing.
+	Headline string `json:"headline,omitempty"`
 	// Metrics in the driver's order, the engine's own (offered, started,
 	// finished, dropped, late, lateness) first.
 	Metrics   []Metric     `json:"metrics"`
@@ -146,6 +149,10 @@ type Interval struct {
 	Histograms map[string]string `json:"histograms,omitempty"`
 }
 
+// LocalLimit is the class of errors of a generator that ran out of descriptors,
+// ports or buffers of its own.
+const LocalLimit = "local limit"
+
 // An ErrorClass is a kind of failure, how often it was met, and the first
 // example of it.
 type ErrorClass struct {
@@ -167,19 +174,20 @@ func (b Balance) Even() bool { return b.Left == b.Right }
 
 // Health is how the generator itself fared over the measured part.
 type Health struct {
-	LatenessP99NS time.Duration `json:"lateness_p99_ns"` // worst workload: actual − intended start or publish
-	GCPauseMaxNS  time.Duration `json:"gc_pause_max_ns"` // longest stop-the-world pause for GC
-	SchedP99NS    time.Duration `json:"sched_p99_ns"`    // time goroutines waited for a CPU
-	CPUCores      float64       `json:"cpu_cores"`       // mean cores used by this process
-	CPUQuota      float64       `json:"cpu_quota"`       // cores this process may use
-	FDsPeak       int           `json:"fds_peak"`        // file descriptors open, highest seen
-	FDLimit       int           `json:"fd_limit"`        // 0 where unknown
-	RSSPeakBytes  int64         `json:"rss_peak_bytes"`  // 0 where unknown
-	Offered       int64         `json:"offered"`         // arrivals due, all workloads
-	Dropped       int64         `json:"dropped"`         // of those, never begun
-	OutOfRange    int64         `json:"out_of_range"`    // samples no histogram could hold
-	Samples       int64         `json:"samples"`         // samples taken, all metrics
-	ClockStepNS   time.Duration `json:"clock_step_ns"`   // wall clock − monotonic clock, change over the run
+	LatenessP99NS time.Duration `json:"lateness_p99_ns"`          // worst workload: actual − intended start or publish
+	GCPauseMaxNS  time.Duration `json:"gc_pause_max_ns"`          // longest stop-the-world pause for GC
+	GCPauseShare  float64       `json:"gc_pause_share,omitempty"` // all of them, of the time measured
+	SchedP99NS    time.Duration `json:"sched_p99_ns"`             // time goroutines waited for a CPU
+	CPUCores      float64       `json:"cpu_cores"`                // mean cores used by this process
+	CPUQuota      float64       `json:"cpu_quota"`                // cores this process may use
+	FDsPeak       int           `json:"fds_peak"`                 // file descriptors open, highest seen
+	FDLimit       int           `json:"fd_limit"`                 // 0 where unknown
+	RSSPeakBytes  int64         `json:"rss_peak_bytes"`           // 0 where unknown
+	Offered       int64         `json:"offered"`                  // arrivals due, all workloads
+	Dropped       int64         `json:"dropped"`                  // of those, never begun
+	OutOfRange    int64         `json:"out_of_range"`             // samples no histogram could hold
+	Samples       int64         `json:"samples"`                  // samples taken, all metrics
+	ClockStepNS   time.Duration `json:"clock_step_ns"`            // wall clock − monotonic clock, change over the run
 	// ReceiveSource is where receive instants come from: "kernel" (its stamp on the
 	// packet), "read" (the return of the read), or "mixed": Unstamped reads came
 	// without a stamp.
