@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/edgeload/edgeload/internal/loadgen/frame"
 )
 
 // Classes of failure that every driver shares. They are few and stable, since
@@ -46,6 +48,7 @@ func classOf(err error) string {
 		dns      *net.DNSError
 		netErr   net.Error
 		protocol *textproto.Error
+		framing  frame.ProtocolError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -68,7 +71,7 @@ func classOf(err error) string {
 		return classTimeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return classClosed
-	case errors.As(err, &protocol):
+	case errors.As(err, &protocol), errors.As(err, &framing):
 		return classProtocol
 	}
 	return classOfText(err.Error())
