@@ -38,6 +38,10 @@ type webSocket struct {
 
 	rooms []*room
 	plan  *roomPlan
+
+	stopping context.Context // ends when the run stops, and with the driver
+	stop     func()
+	watching sync.WaitGroup // for that
 }
 
 func newWebSocket(sc *scenario.Scenario, name string, w *scenario.Workload) (engine.Driver, error) {
@@ -91,6 +95,14 @@ func (d *webSocket) Begin(run engine.Run) error {
 		d.rooms = append(d.rooms, newRoom(index, name, size, min(max(d.room.Publishers, 1), size), d.plan))
 	}
 	stall(d.rooms, d.room.Stalled)
+	d.stopping, d.stop = context.WithCancel(context.Background())
+	d.watching.Go(func() {
+		select {
+		case <-run.Stopping:
+			d.stop()
+		case <-d.stopping.Done():
+		}
+	})
 	return nil
 }
 
@@ -169,6 +181,8 @@ func (d *webSocket) End(rec *engine.Recorder) {
 	if len(d.rooms) > 0 {
 		rec.Balance("expected = received + lost", expected, received+lost)
 	}
+	d.stop()
+	d.watching.Wait()
 	d.dialer.close()
 	d.rooms = nil // the result is made next, and need not find them in memory
 }

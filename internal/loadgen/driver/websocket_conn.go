@@ -35,6 +35,7 @@ const controlWait = time.Second
 type wsConn struct {
 	net.Conn
 	rx      *rxtime.Conn
+	in      io.Reader // rx itself where nothing lies between
 	decoder frame.Decoder
 	buf     []byte
 	unread  []byte // what the decoder has not had yet
@@ -51,11 +52,14 @@ func newWSConn(conn net.Conn, early []byte, limit int64) (*wsConn, error) {
 		return nil, errors.New("a connection that is not timed")
 	}
 	c := &wsConn{
-		Conn: conn, rx: rx, decoder: frame.Decoder{Limit: limit},
+		Conn: conn, rx: rx, in: conn, decoder: frame.Decoder{Limit: limit},
 		buf: make([]byte, readBufferSize), unread: early,
 		writing: make(chan struct{}, 1),
 	}
 	c.writing <- struct{}{}
+	if dialed, ok := conn.(*dialedConn); ok {
+		c.in = dialed.Conn
+	}
 	return c, nil
 }
 
@@ -85,7 +89,7 @@ func (c *wsConn) next() ([]byte, error) {
 // fill reads once. An end without a close frame is a close of its own, 1006,
 // unless a write was told why.
 func (c *wsConn) fill() error {
-	n, err := c.Read(c.buf)
+	n, err := c.in.Read(c.buf)
 	c.unread = c.buf[:n]
 	switch {
 	case n == len(c.buf) && n < readBufferMost:

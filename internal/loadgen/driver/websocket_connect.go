@@ -151,58 +151,43 @@ func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, 
 // answer that is no upgrade is an *upgradeError.
 func (d *webSocket) dialUntilStop(ctx context.Context, address string, headers http.Header) (*upgradingConn, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	dialer := d.upgrade
+	defer cancel()
+	defer context.AfterFunc(d.stopping, cancel)()
 	var (
-		mu     sync.Mutex
-		opened *upgradingConn
-		cut    bool
+		opened  *upgradingConn
+		release = func() bool { return ctx.Err() == nil } // from the end of ctx; false when that came before
+		closing sync.WaitGroup
 	)
 	keep := func(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
-		return func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dial(ctx, network, addr)
+		return func(dialCtx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(dialCtx, network, addr)
 			if err != nil {
 				return nil, err
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			if cut {
-				_ = conn.Close() // it came too late
-				return nil, context.Canceled
-			}
 			opened = newUpgradingConn(conn)
+			closing.Add(1)
+			release = context.AfterFunc(ctx, func() {
+				defer closing.Done()
+				_ = opened.Close() // whoever waits on it gives up
+			})
 			return opened, nil
 		}
 	}
+	dialer := d.upgrade
 	dialer.NetDialContext, dialer.NetDialTLSContext = keep(dialer.NetDialContext), keep(dialer.NetDialTLSContext)
 
-	done := make(chan struct{})
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		select {
-		case <-d.plan.run.Stopping:
-		case <-ctx.Done():
-		case <-done:
-			return
-		}
-		cancel()
-		mu.Lock()
-		defer mu.Unlock()
-		cut = true
-		if opened != nil {
-			_ = opened.Close() // whoever waits on it gives up
-		}
-	})
 	// The gorilla connection is not used: it holds buffers and allocates.
 	_, response, err := dialer.DialContext(ctx, address, headers)
 	if response != nil {
 		defer func() { _ = response.Body.Close() }() // its beginning is in memory
 	}
-	close(done)
-	watch.Wait()
-	cancel()
-	switch {
-	case cut: // and closed
+	if !release() {
+		if opened != nil {
+			closing.Wait()
+		}
 		return nil, fmt.Errorf("connect to %s, cut by the end of the run: %w", address, context.Canceled)
+	}
+	switch {
 	case errors.Is(err, websocket.ErrBadHandshake):
 		return nil, newUpgradeError(response)
 	case err != nil:

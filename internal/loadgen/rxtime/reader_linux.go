@@ -128,7 +128,8 @@ func (r *reader) receive(fd uintptr) bool {
 	for {
 		msg.SetControllen(int(unsafe.Sizeof(control)))
 		r.to.before()
-		n, _, errno := syscall.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&msg)), 0)
+		// It never waits, so the scheduler need not know of it.
+		n, _, errno := syscall.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
 		switch errno {
 		case 0:
 			raceRead(fd)
