@@ -12,7 +12,7 @@ E2E      = ./internal/e2e
 REST     = $$($(GO) list ./... | grep -v /internal/e2e)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz bench bench-peers check deps example
+.PHONY: help build test lint race fuzz bench bench-peers scale check deps example
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ bench: build ## start the reference server, run every file in scenarios/, write 
 
 bench-peers: ## measure loadgen beside k6, vegeta, hey, wrk and autocannon (10 min; PEERS='-streams 500,2000')
 	$(GO) test -run '^$$' -bench '^BenchmarkPeers$$' -benchtime 1x -timeout 60m ./internal/peers -args $(PEERS)
+
+scale: ## hold 19,000 connections in one process (2 min; needs 20,000 descriptors)
+	$(GO) test -run '^$$' -bench '^BenchmarkSockets$$' -benchtime 1x -timeout 10m $(E2E)
 
 test: deps ## run every test, real browser and real processes included
 	$(GO) test -timeout 5m $(REST)
