@@ -25,8 +25,7 @@ type httpDriver struct {
 	redirects int // so many are followed
 	timeout   time.Duration
 	dialer    *dialer
-	prior     bool // HTTP/2 by prior knowledge
-	keep      int  // connections kept open idle
+	to        destination
 	transport transport
 	run       engine.Run
 	exchanges sync.Pool // of *httpExchange
@@ -52,11 +51,7 @@ func newHTTP(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Driv
 	d := &httpDriver{
 		requests: requests, checks: checks, redirects: w.FollowRedirects,
 		timeout: timeoutOr(w.Timeout, httpDefaultTimeout),
-		keep:    max(w.Load.MaxInFlight, w.Load.Users),
-		prior:   w.HTTP2 && requests.base.Scheme == "http",
-	}
-	if d.keep == 0 {
-		d.keep = defaultKeep
+		to:      destinationOf(w, requests.base),
 	}
 	d.dialer = newDialer(d.timeout, tlsConfig(w.InsecureSkipVerify, "h2", "http/1.1"))
 	return d, nil
@@ -65,8 +60,9 @@ func newHTTP(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Driv
 // Begin takes the run's particulars.
 func (d *httpDriver) Begin(run engine.Run) error {
 	d.run = run
-	d.transport = newNetHTTP(run.Clock, newTransport(d.dialer, d.prior, d.keep))
-	return nil
+	var err error
+	d.transport, err = chooseTransport(run.Clock, d.dialer, d.to)
+	return err
 }
 
 // Do does one request.
@@ -140,8 +136,8 @@ func (d *httpDriver) ended(x *httpExchange, end httpEnding) {
 
 // End closes the connections and notes the sums that must come out even.
 func (d *httpDriver) End(rec *engine.Recorder) {
-	d.dialer.close()
 	d.transport.close()
+	d.dialer.close()
 	var ended, answered int64
 	for o := range d.outcomes {
 		n := d.outcomes[o].Load()

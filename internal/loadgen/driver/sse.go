@@ -15,9 +15,6 @@ import (
 const (
 	// sseDefaultTimeout of one stream, from its actual start.
 	sseDefaultTimeout = 60 * time.Second
-	// defaultKeep is how many connections stay open idle where the scenario sets
-	// no bound of its own.
-	defaultKeep = 10_000
 )
 
 // sseDriver does the arrivals of an sse workload: each is one request whose
@@ -64,12 +61,8 @@ func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Drive
 			return nil, err
 		}
 	}
-	keep := max(w.Load.MaxInFlight, w.Load.Users)
-	if keep == 0 {
-		keep = defaultKeep
-	}
+	d.to = destinationOf(w, request.base)
 	d.dialer = newDialer(d.timeout, tlsConfig(w.InsecureSkipVerify, "h2", "http/1.1"))
-	d.to = destination{base: request.base, prior: w.HTTP2 && request.base.Scheme == "http", keep: keep}
 	return d, nil
 }
 
@@ -89,7 +82,7 @@ func dialectOf(d scenario.Dialect) stream.Dialect {
 func (d *sseDriver) Begin(run engine.Run) error {
 	d.run = run
 	var err error
-	d.transport, err = openTransport(run.Clock, d.dialer, d.to)
+	d.transport, err = chooseTransport(run.Clock, d.dialer, d.to)
 	return err
 }
 
