@@ -21,6 +21,9 @@ type Plan struct {
 	Workloads []Workload
 	// Observe, when set, is called about once a second from one goroutine.
 	Observe func(Snapshot)
+	// Spin lets what waits for an instant spin through the last part of the wait:
+	// more punctual, for up to a core of CPU.
+	Spin bool
 
 	coarse bool // Go's timers only, for tests in a bubble of fake time
 }

@@ -29,6 +29,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 		res.Workloads = append(res.Workloads, rw)
 		w.addHealth(&res.Health)
 	}
+	res.Health.Spin = r.plan.Spin
 	res.Health.ReceiveSource = receiveSource(res.Health.Unstamped)
 	res.Validity = result.Judge(res)
 	if interrupted {
