@@ -25,7 +25,8 @@ func HealthLimits() map[string]Limits {
 		"read delay":   {Degraded: 50 * ms, Invalid: math.Inf(1)}, // in no figure, but chunks coalesce
 		"gc pause":     {Degraded: 10 * ms, Invalid: 100 * ms},
 		"scheduler":    {Degraded: 10 * ms, Invalid: 50 * ms},
-		"cpu":          {Degraded: .80, Invalid: .95, Share: true}, // of the quota
+		"cpu":          {Degraded: .80, Invalid: .95, Share: true},         // of the quota
+		"steal":        {Degraded: .05, Invalid: math.Inf(1), Share: true}, // of the CPUs' time
 		"descriptors":  {Degraded: .90, Invalid: math.Inf(1), Share: true},
 		"range":        {Degraded: 0, Invalid: .001, Share: true}, // of all samples
 		"clock":        {Degraded: 2 * ms, Invalid: 50 * ms},

@@ -33,6 +33,8 @@ func Judge(r *Result) Validity {
 		j.check(h.CPUCores/h.CPUQuota, "cpu", "loadgen used %s of the CPU it may use",
 			"give loadgen more CPU or lower the load")
 	}
+	j.check(h.StealShare, "steal", "the hypervisor took %s of the CPUs' time for other guests, and loadgen and target waited meanwhile",
+		"use a machine with CPUs of its own, or run again when the host is quieter")
 	if h.FDLimit > 0 {
 		j.check(float64(h.FDsPeak)/float64(h.FDLimit), "descriptors", "%s of the file descriptors were in use",
 			"raise the limit: ulimit -n")

@@ -38,6 +38,8 @@ func TestJudge(t *testing.T) {
 		{"scheduler", func(r *Result) { r.Health.SchedP99NS = 60 * time.Millisecond }, Invalid, "scheduler", "60ms"},
 		{"busy", func(r *Result) { r.Health.CPUCores = 1.7 }, Degraded, "cpu", "85%"},
 		{"saturated", func(r *Result) { r.Health.CPUCores = 1.99 }, Invalid, "cpu", "99.5%"},
+		{"a neighbour", func(r *Result) { r.Health.StealShare = .04 }, Valid, "", ""},
+		{"a loud neighbour", func(r *Result) { r.Health.StealShare = .12 }, Degraded, "steal", "took 12% of the CPUs' time"},
 		{"descriptors", func(r *Result) { r.Health.FDsPeak = 19_000 }, Degraded, "descriptors", "95%"},
 		{"out of range", func(r *Result) { r.Health.OutOfRange = 1 }, Degraded, "range", "limit 0%"},
 		{"much out of range", func(r *Result) { r.Health.OutOfRange = 200 }, Invalid, "range", ""},
