@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +18,6 @@ const (
 	// defaultKeep is how many connections stay open idle where the scenario sets
 	// no bound of its own.
 	defaultKeep = 10_000
-	// readBuffer is the size of one read of a body, in bytes.
-	readBuffer = 8 << 10
 )
 
 // sseDriver does the arrivals of an sse workload: each is one request whose
@@ -32,7 +29,9 @@ type sseDriver struct {
 	dialect   stream.Dialect
 	timeout   time.Duration
 	dialer    *dialer
-	transport *http.Transport
+	prior     bool // HTTP/2 by prior knowledge
+	keep      int  // connections kept open idle
+	transport transport
 	run       engine.Run
 	streams   sync.Pool // of *sseStream
 
@@ -70,7 +69,7 @@ func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Drive
 		keep = defaultKeep
 	}
 	d.dialer = newDialer(d.timeout, tlsConfig(w.InsecureSkipVerify, "h2", "http/1.1"))
-	d.transport = newTransport(d.dialer, w.HTTP2 && request.base.Scheme == "http", keep)
+	d.prior, d.keep = w.HTTP2 && request.base.Scheme == "http", keep
 	return d, nil
 }
 
@@ -89,40 +88,63 @@ func dialectOf(d scenario.Dialect) stream.Dialect {
 // Begin takes the run's particulars.
 func (d *sseDriver) Begin(run engine.Run) error {
 	d.run = run
+	d.transport = newNetHTTP(run.Clock, newTransport(d.dialer, d.prior, d.keep))
 	return nil
 }
 
 // Do does one stream.
 func (d *sseDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Recorder, over func(done bool)) {
-	over(d.do(ctx, a, rec))
-}
-
-func (d *sseDriver) do(ctx context.Context, a engine.Arrival, rec *engine.Recorder) (done bool) {
-	measured := a.Intended >= d.run.Warmup
-	if measured {
+	if d.measured(a) {
 		d.begun.Add(1)
 	}
 	rec.Add(sseStreams, 1)
 
 	s, ok := d.streams.Get().(*sseStream)
 	if !ok {
-		s = newSSEStream()
+		s = newSSEStream(d)
 	}
-	defer d.streams.Put(s)
-	s.begin(d.run.Clock, a, rec, d.dialect)
-	end := d.stream(ctx, s)
-	done = end.outcome == outcomeComplete
-	s.finish(done)
+	s.begin(a, rec, d.dialect, over)
+	req, err := d.request.build(withConnectTimes(ctx, noteConnection(rec)), d.data(a))
+	if err != nil {
+		d.ended(s, ending{outcomeNotSent, classTemplate, excerpt(err.Error())})
+		return
+	}
+	s.bodySize = req.ContentLength
+	d.transport.start(req.Context(), req, a.Started+d.timeout, s)
+}
 
-	rec.Add(end.outcome.metric(), 1)
-	if !done {
-		rec.Add(sseFailed, 1)
-		rec.Error(end.class, end.example)
+// noteConnection records the set-up of connections on rec.
+func noteConnection(rec *engine.Recorder) func(connectTimes) {
+	return func(t connectTimes) {
+		rec.Add(sseConnections, 1)
+		rec.Record(sseDial, int64(t.Dial))
+		if t.DNS > 0 {
+			rec.Record(sseDNS, int64(t.DNS))
+		}
+		if t.TLS > 0 {
+			rec.Record(sseTLS, int64(t.TLS))
+		}
 	}
-	if measured {
+}
+
+// measured says that a counts: it does not lie in the warm-up.
+func (d *sseDriver) measured(a engine.Arrival) bool { return a.Intended >= d.run.Warmup }
+
+// ended closes the account of s, which is not used any more.
+func (d *sseDriver) ended(s *sseStream, end ending) {
+	done := end.outcome == outcomeComplete
+	s.finish(done)
+	s.rec.Add(end.outcome.metric(), 1)
+	if !done {
+		s.rec.Add(sseFailed, 1)
+		s.rec.Error(end.class, end.example)
+	}
+	if d.measured(s.arrival) {
 		d.count(s, end.outcome)
 	}
-	return done
+	over := s.ends
+	d.streams.Put(s)
+	over(done)
 }
 
 // count adds a measured stream to the driver's own counts.
@@ -138,7 +160,7 @@ func (d *sseDriver) count(s *sseStream, o outcome) {
 // End closes the connections and notes the sums that must come out even.
 func (d *sseDriver) End(rec *engine.Recorder) {
 	d.dialer.close()
-	d.transport.CloseIdleConnections()
+	d.transport.close()
 	var ended int64
 	for i := range d.outcomes {
 		ended += d.outcomes[i].Load()

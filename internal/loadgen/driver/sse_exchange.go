@@ -1,226 +1,121 @@
 package driver
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"net/http/httptrace"
-	"sync/atomic"
 	"time"
-
-	"github.com/edgeload/edgeload/internal/loadgen/engine"
-	"github.com/edgeload/edgeload/internal/loadgen/rxtime"
 )
 
-// linger is how long a connection is read on after a stream's last event or
-// beside an error status, so that it can be kept for the next arrival.
-const linger = 250 * time.Millisecond
+// mostRefusal bounds how much is read of an answer that is no event stream, in
+// bytes: no more than a connection worth keeping would hold.
+const mostRefusal = 64 << 10
 
-// errStreamTimeout is the cause of a context whose stream took too long.
-var errStreamTimeout = errors.New("stream timeout")
-
-// An exchange is one request and what the transport's goroutines tell of it.
-// They may do so after the arrival is over, so it is never used again.
-type exchange struct {
-	clock     engine.Clock
-	conn      atomic.Pointer[rxtime.Conn]
-	reused    atomic.Bool
-	ready     atomic.Int64 // instant of the run: the connection was there
-	firstByte atomic.Int64 // instant of the run
+// A refusal is an answer that is no event stream.
+type refusal struct {
+	class string
+	text  []byte // its beginning, for an example
+	read  int    // bytes of its body
 }
 
-// trace returns a context whose request reports to x and rec.
-func (x *exchange) trace(ctx context.Context, rec *engine.Recorder, bodySize int64) context.Context {
-	ctx = withConnectTimes(ctx, func(t connectTimes) {
-		rec.Add(sseConnections, 1)
-		rec.Record(sseDial, int64(t.Dial))
-		if t.DNS > 0 {
-			rec.Record(sseDNS, int64(t.DNS))
-		}
-		if t.TLS > 0 {
-			rec.Record(sseTLS, int64(t.TLS))
-		}
-	})
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) {
-			x.reused.Store(info.Reused)
-			x.ready.Store(int64(x.clock.Now()))
-			if conn, ok := rxtime.From(info.Conn); ok {
-				x.conn.Store(conn)
-			}
-		},
-		WroteRequest: func(info httptrace.WroteRequestInfo) {
-			if info.Err == nil {
-				rec.Add(sseBytesOut, bodySize)
-			}
-		},
-		GotFirstResponseByte: func() { x.firstByte.Store(int64(x.headInstant())) },
-	})
+// opened takes the connection.
+func (s *sseStream) opened(c connection) {
+	s.newConn, s.ready = !c.reused, c.ready
 }
 
-// headInstant is when the bytes left the socket that the connection's reading
-// goroutine, which calls it, is looking at.
-func (x *exchange) headInstant() time.Duration {
-	if conn := x.conn.Load(); conn != nil {
-		at, _ := conn.LastRead()
-		return x.clock.Since(at)
+// sent records when the request left.
+func (s *sseStream) sent(d departure) {
+	s.rec.Add(sseBytesOut, s.bodySize)
+	if d.at == 0 {
+		return
 	}
-	return x.clock.Now()
-}
-
-// sent records when the request, which has been answered, had left, and reports
-// whether that is known: the answer may come before the write returns. It is for
-// a connection that is this stream's alone.
-func (x *exchange) sent(s *sseStream, conn *rxtime.Conn) bool {
-	stamp, _ := conn.LastSent()
-	left, ready := x.clock.Since(stamp.At), time.Duration(x.ready.Load())
-	if left < ready {
-		return false
-	}
-	s.sent = left
-	s.record(sseSendLag, max(0, left-max(s.arrival.Intended, ready)))
-	if !stamp.Kernel {
+	s.left = d.at
+	s.record(sseSendLag, max(0, d.at-max(s.arrival.Intended, s.ready)))
+	if !d.kernel {
 		s.rec.Add(sseUnstampedSends, 1)
 	}
-	return true
 }
 
-// received says when the bytes of the body's latest read arrived.
-//
-// Over HTTP/1.x the connection is this stream's alone and the body is read in
-// the caller's goroutine, so the instant of the connection's latest read is
-// theirs, even where net/http had them in its buffer.
-//
-// An HTTP/2 connection is shared, and read ahead of the body by a goroutine of
-// its own. Its latest read when the body's returns is the one that brought the
-// body's bytes or a later one, so its instant errs to the late side, and by less
-// than the return of the body's read does. Each read of the body counts as one.
-type received func() receipt
-
-func (x *exchange) received(s *sseStream, protoMajor int) received {
-	conn := x.conn.Load()
-	if protoMajor == 1 && conn != nil {
-		known := x.sent(s, conn)
-		return func() receipt {
-			known = known || x.sent(s, conn)
-			stamp, reads := conn.Last()
-			return newReceipt(x.clock, stamp, reads)
-		}
-	}
-	var last receipt
-	return func() receipt {
-		now := x.clock.Now()
-		r := receipt{at: now, returned: now, after: last.at, read: last.read + 1}
-		if conn != nil {
-			stamp, _ := conn.Last()
-			r.at, r.returned, r.kernel = x.clock.Since(stamp.At), x.clock.Since(stamp.Returned), stamp.Kernel
-		}
-		last = r
-		return r
-	}
-}
-
-// stream does the exchange of s and says how it ended.
-func (d *sseDriver) stream(parent context.Context, s *sseStream) ending {
-	ctx, cancel := context.WithCancelCause(parent)
-	defer cancel(nil)
-	timer := time.AfterFunc(d.left(s), func() { cancel(errStreamTimeout) })
-	defer timer.Stop()
-
-	req, err := d.request.build(ctx, d.data(s.arrival))
-	if err != nil {
-		return ending{outcomeNotSent, classTemplate, excerpt(err.Error())}
-	}
-	x := &exchange{clock: s.clock}
-	req = req.WithContext(x.trace(ctx, s.rec, req.ContentLength))
-	resp, err := d.transport.RoundTrip(req)
-	if err != nil {
-		return broken(parent, ctx, err)
-	}
-	defer func() { _ = resp.Body.Close() }() // the stream's end is known by then
-
+// head judges the answer by its status and type.
+func (s *sseStream) head(resp *http.Response, first time.Duration, _ receipt) next {
 	contentType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		timer.Reset(min(linger, d.left(s)))
-		return ending{outcomeHTTPError, fmt.Sprintf("http %d", resp.StatusCode), refusal(resp, s)}
+		s.refused = &refusal{class: fmt.Sprintf("http %d", resp.StatusCode)}
 	case contentType != "text/event-stream":
-		timer.Reset(min(linger, d.left(s)))
-		return ending{outcomeHTTPError, classNotStream, refusal(resp, s)}
+		s.refused = &refusal{class: classNotStream}
+	default:
+		s.begun = true
+		s.record(sseTTFB, first-s.arrival.Started)
+		return more
 	}
-	s.newConn = !x.reused.Load()
-	s.record(sseTTFB, time.Duration(x.firstByte.Load())-s.arrival.Started)
-	return d.read(parent, ctx, s, resp.Body, x.received(s, resp.ProtoMajor), timer)
+	s.refused.text = fmt.Appendf(nil, "%s, %s: ", resp.Status, resp.Header.Get("Content-Type"))
+	return enough
 }
 
-// left is how much of the stream's time is left.
-func (d *sseDriver) left(s *sseStream) time.Duration {
-	return s.arrival.Started + d.timeout - s.clock.Now()
-}
-
-// read reads the body to its end and says how the stream ended. After the
-// terminal event or an in-band error it reads on for a moment only.
-func (d *sseDriver) read(parent, ctx context.Context, s *sseStream, body io.Reader, when received, timer *time.Timer) ending {
-	lingering := false
-	for {
-		n, err := body.Read(s.buf)
-		if n > 0 {
-			r := when()
-			s.arrived(r)
-			if bad := s.receive(s.buf[:n], r.at, r.read); bad != nil {
-				if s.over() {
-					return s.ending()
-				}
-				return ending{outcomeConnectionError, classProtocol, excerpt(bad.Error())}
-			}
-		}
-		switch {
-		case err != nil && !s.over():
-			return d.cut(parent, ctx, s, err)
-		case err != nil:
-			return s.ending()
-		case s.over() && !lingering:
-			lingering = true
-			timer.Reset(min(linger, d.left(s)))
-		}
+// body takes a piece of the stream.
+func (s *sseStream) body(p []byte, r receipt) next {
+	if s.refused != nil {
+		return s.refusal(p)
 	}
+	s.arrived(r)
+	if bad := s.receive(p, r.at, r.read); bad != nil {
+		s.bad = bad
+		return stop
+	}
+	if s.over() {
+		return enough
+	}
+	return more
 }
 
-// cut says how a stream ended whose body ended, with err, before the stream did.
-func (d *sseDriver) cut(parent, ctx context.Context, s *sseStream, err error) ending {
-	if errors.Is(err, io.EOF) {
-		if s.decoder.EndsAtEOF() {
-			s.done, s.ended = true, s.clock.Now()
-			return s.ending()
-		}
+// refusal takes a piece of an answer that is no event stream.
+func (s *sseStream) refusal(p []byte) next {
+	r := s.refused
+	s.rec.Add(sseBytesIn, int64(len(p)))
+	r.read += len(p)
+	if room := maxExample - len(r.text); room > 0 {
+		r.text = append(r.text, p[:min(len(p), room)]...)
+	}
+	if r.read >= mostRefusal {
+		return stop
+	}
+	return enough
+}
+
+// end closes the stream's account.
+func (s *sseStream) end(err error) { s.driver.ended(s, s.outcomeOf(err)) }
+
+// outcomeOf says how the stream ended whose exchange ended with err.
+func (s *sseStream) outcomeOf(err error) ending {
+	switch {
+	case s.refused != nil:
+		return ending{outcomeHTTPError, s.refused.class, excerpt(string(s.refused.text))}
+	case s.over():
+		return s.ending()
+	case s.bad != nil:
+		return ending{outcomeConnectionError, classProtocol, excerpt(s.bad.Error())}
+	case err == nil && s.decoder.EndsAtEOF():
+		s.done, s.ended = true, s.clock.Now()
+		return s.ending()
+	case err == nil:
 		return ending{outcomeTruncated, classTruncated, excerpt("end of the body without a terminal event, " + s.progress())}
 	}
-	end := broken(parent, ctx, err)
-	end.example = excerpt(end.example + ", " + s.progress())
-	if end.outcome == outcomeConnectionError && (end.class == classClosed || end.class == classStreamReset) {
-		end.outcome, end.class = outcomeTruncated, classTruncated
+	end := broken(err)
+	if s.begun {
+		end = cut(end, err, s.progress())
 	}
 	return end
 }
 
-// refusal reads the beginning of an answer that is no event stream, as an
-// example, and no more of it than a connection worth keeping would hold.
-func refusal(resp *http.Response, s *sseStream) string {
-	const most = 64 << 10
-	var text []byte
-	for total := 0; total < most; {
-		n, err := resp.Body.Read(s.buf)
-		total += n
-		s.rec.Add(sseBytesIn, int64(n))
-		if room := maxExample - len(text); room > 0 {
-			text = append(text, s.buf[:min(n, room)]...)
-		}
-		if err != nil {
-			break
-		}
+// cut says how a stream ended that had begun, after progress.
+func cut(end ending, err error, progress string) ending {
+	end.example = excerpt(end.example + ", " + progress)
+	closed := end.class == classClosed || end.class == classStreamReset || errors.Is(err, io.ErrUnexpectedEOF)
+	if end.outcome == outcomeConnectionError && closed {
+		end.outcome, end.class = outcomeTruncated, classTruncated
 	}
-	return excerpt(fmt.Sprintf("%s, %s: %s", resp.Status, resp.Header.Get("Content-Type"), text))
+	return end
 }

@@ -1,7 +1,6 @@
 package driver
 
 import (
-	"context"
 	"errors"
 
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
@@ -63,17 +62,14 @@ func (s *sseStream) ending() ending {
 	return ending{outcome: outcomeComplete}
 }
 
-// broken says what err, met while sending or receiving, did to the stream.
-// parent is what the engine cancels, ctx the stream's own context beneath it.
-func broken(parent, ctx context.Context, err error) ending {
+// broken says what err, with which an exchange ended, did to the stream.
+func broken(err error) ending {
 	class, example := classify(err)
 	switch {
-	case parent.Err() != nil:
+	case errors.Is(err, errCut):
 		return ending{outcomeUnfinished, classUnfinished, example}
-	case errors.Is(context.Cause(ctx), errStreamTimeout):
+	case errors.Is(err, errTimeout), class == classTimeout:
 		return ending{outcomeTimeout, classTimeout, example}
-	case class == classTimeout:
-		return ending{outcomeTimeout, class, example}
 	}
 	return ending{outcomeConnectionError, class, example}
 }

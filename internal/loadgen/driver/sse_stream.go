@@ -18,19 +18,26 @@ const fakeSpan = time.Millisecond
 // arrived, and records what they mean. It is used by one goroutine and, once
 // its buffers have grown, allocates nothing for an event.
 type sseStream struct {
-	clock   engine.Clock
-	rec     *engine.Recorder
-	arrival engine.Arrival
+	driver   *sseDriver
+	ends     func(done bool) // tells the engine
+	clock    engine.Clock
+	rec      *engine.Recorder
+	arrival  engine.Arrival
+	bodySize int64 // of the request
+
 	newConn bool
+	ready   time.Duration // the connection was there
+	begun   bool          // the answer is an event stream
+	refused *refusal      // the answer is none
+	bad     error         // what the parser refused
 
 	parser  stream.Parser
 	decoder *stream.Decoder
 	emit    func(stream.Event) // the method event, bound once
-	buf     []byte             // for reading the body
-	head    []byte             // what came before the first event, for an example
+	start   []byte             // what came before the first event, for an example
 	gaps    gaps
 
-	sent time.Duration // when the request had left; actual start where not known
+	left time.Duration // when the request had left; actual start where not known
 	at   time.Duration // the latest read's instant
 	read uint64        // and its number
 	from receipt       // and what else is known of it
@@ -53,20 +60,20 @@ type sseStream struct {
 	failed  bool
 }
 
-func newSSEStream() *sseStream {
-	s := &sseStream{decoder: stream.NewDecoder(stream.Auto), buf: make([]byte, readBuffer)}
+func newSSEStream(d *sseDriver) *sseStream {
+	s := &sseStream{driver: d, clock: d.run.Clock, decoder: stream.NewDecoder(stream.Auto)}
 	s.emit = s.event
 	return s
 }
 
 // begin makes s ready for another arrival, keeping its buffers.
-func (s *sseStream) begin(clock engine.Clock, a engine.Arrival, rec *engine.Recorder, dialect stream.Dialect) {
+func (s *sseStream) begin(a engine.Arrival, rec *engine.Recorder, dialect stream.Dialect, over func(done bool)) {
 	s.parser.Reset()
 	s.decoder.Reset(dialect)
 	s.gaps.reset()
 	*s = sseStream{
-		clock: clock, rec: rec, arrival: a, sent: a.Started,
-		parser: s.parser, decoder: s.decoder, emit: s.emit, buf: s.buf, head: s.head[:0], gaps: s.gaps,
+		driver: s.driver, ends: over, clock: s.clock, rec: rec, arrival: a, left: a.Started,
+		parser: s.parser, decoder: s.decoder, emit: s.emit, start: s.start[:0], gaps: s.gaps,
 	}
 }
 
@@ -76,7 +83,7 @@ func (s *sseStream) arrived(r receipt) {
 		return
 	}
 	s.endRead()
-	r.after = min(max(r.after, s.sent), r.at)
+	r.after = min(max(r.after, s.left), r.at)
 	s.read, s.from = r.read, r
 	sseReceipts.record(s.rec, r)
 }
@@ -90,8 +97,8 @@ func (s *sseStream) receive(p []byte, at time.Duration, read uint64) error {
 	}
 	s.at = at
 	s.rec.Add(sseBytesIn, int64(len(p)))
-	if room := maxExample - len(s.head); !s.sawEvent && room > 0 {
-		s.head = append(s.head, p[:min(len(p), room)]...)
+	if room := maxExample - len(s.start); !s.sawEvent && room > 0 {
+		s.start = append(s.start, p[:min(len(p), room)]...)
 	}
 	return s.parser.Feed(p, s.emit)
 }
@@ -110,8 +117,8 @@ func (s *sseStream) endRead() {
 
 // progress says how far the stream came, for an example.
 func (s *sseStream) progress() string {
-	if !s.sawEvent && len(s.head) > 0 {
-		return fmt.Sprintf("before the first event: %s", s.head)
+	if !s.sawEvent && len(s.start) > 0 {
+		return fmt.Sprintf("before the first event: %s", s.start)
 	}
 	return fmt.Sprintf("after %d content chunks", s.chunks)
 }

@@ -95,8 +95,9 @@ type replay struct {
 
 // newReplay begins a stream intended at 1 s and started at 1.1 s.
 func newReplay(dialect stream.Dialect) *replay {
-	r := &replay{s: newSSEStream(), rec: engine.NewRecorder(sseMetrics(), 0), clock: engine.NewClock()}
-	r.s.begin(r.clock, engine.Arrival{Intended: time.Second, Started: 1100 * time.Millisecond}, r.rec, dialect)
+	d := &sseDriver{run: engine.Run{Clock: engine.NewClock()}}
+	r := &replay{s: newSSEStream(d), rec: engine.NewRecorder(sseMetrics(), 0), clock: d.run.Clock}
+	r.s.begin(engine.Arrival{Intended: time.Second, Started: 1100 * time.Millisecond}, r.rec, dialect, nil)
 	return r
 }
 
@@ -352,7 +353,7 @@ func TestStreamIsReusable(t *testing.T) {
 	r.read(1300*ms, "ished")
 	r.s.finish(false)
 	rec := engine.NewRecorder(sseMetrics(), 0)
-	r.s.begin(r.clock, engine.Arrival{Intended: 2 * time.Second, Started: 2 * time.Second}, rec, stream.Auto)
+	r.s.begin(engine.Arrival{Intended: 2 * time.Second, Started: 2 * time.Second}, rec, stream.Auto, nil)
 	r.rec = rec
 	r.read(2100*ms, content("a")+end)
 	f := r.figures(t, r.s.done)

@@ -153,7 +153,7 @@ func TestTimeouts(t *testing.T) {
 			began := time.Now()
 			f := sseRun{target: serve(t, h), timeout: 80 * ms}.do(t)
 			f.counts(map[string]float64{"streams": 1, "timeout": 1, "failed": 1})
-			f.failed(classTimeout, "stream timeout")
+			f.failed(classTimeout, "timeout of the workload")
 			if d := time.Since(began); d > 80*ms+slack+time.Second {
 				t.Errorf("took %v", d)
 			}
