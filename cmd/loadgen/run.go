@@ -45,7 +45,7 @@ func (f *scenarioFlags) register(cmd *cobra.Command) {
 
 // options turns the flags into how a scenario is to be read.
 func (f *scenarioFlags) options(env env) (scenario.Options, error) {
-	o := scenario.Options{Target: f.target, Duration: scenario.Duration(f.duration), Metrics: driver.Metrics()}
+	o := scenario.Options{Target: f.target, Duration: scenario.Duration(f.duration), Metrics: driver.Metrics(), Local: driver.LocalAddress}
 	vars := make(map[string]string)
 	for _, v := range f.vars {
 		name, value, ok := strings.Cut(v, "=")

@@ -68,7 +68,7 @@ func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Drive
 	if keep == 0 {
 		keep = defaultKeep
 	}
-	d.dialer = newDialer(d.timeout, tlsConfig(w.InsecureSkipVerify, "h2", "http/1.1"))
+	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
 	d.prior, d.keep = w.HTTP2 && request.base.Scheme == "http", keep
 	return d, nil
 }
@@ -117,6 +117,7 @@ func (d *sseDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Record
 func noteConnection(rec *engine.Recorder) func(connectTimes) {
 	return func(t connectTimes) {
 		rec.Add(sseConnections, 1)
+		rec.Record(sseConnectWait, int64(t.Wait))
 		rec.Record(sseDial, int64(t.Dial))
 		if t.DNS > 0 {
 			rec.Record(sseDNS, int64(t.DNS))

@@ -16,6 +16,13 @@ func TestCheckDescriptors(t *testing.T) {
 			t.Errorf("no remedy: %v", err)
 		}
 	}
+	paced := append(workloads, Workload{Schedule: &every{}})
+	if err := checkDescriptors(paced, 1050+waitersAhead-1); err == nil || !strings.Contains(err.Error(), "ulimit -n 1058") || !strings.Contains(err.Error(), "lower users to 999") {
+		t.Errorf("timers of an open model not counted: %v", err)
+	}
+	if err := checkDescriptors(paced, 1050+waitersAhead); err != nil {
+		t.Error(err)
+	}
 	if err := checkDescriptors([]Workload{{MaxInFlight: 1 << 30}}, 100); err != nil {
 		t.Error(err)
 	}

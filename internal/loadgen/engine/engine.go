@@ -147,10 +147,11 @@ type Gauge int
 
 // Gauges.
 const (
-	NoGauge   Gauge = iota
-	Lateness        // histogram: the delay against the schedule, which the verdict is judged by
-	ReadDelay       // histogram: return of a read − the kernel's receive stamp
-	Unstamped       // counter: reads without a kernel stamp
+	NoGauge     Gauge = iota
+	Lateness          // histogram: the delay against the schedule, which the verdict is judged by
+	ReadDelay         // histogram: return of a read − the kernel's receive stamp
+	ConnectWait       // histogram: how long connections waited for their turn, one sample a connection
+	Unstamped         // counter: reads without a kernel stamp
 )
 
 // A Snapshot is the state of a run about once a second.

@@ -23,6 +23,7 @@ func health(r *result.Result) []healthRow {
 	ns, one := result.Nanoseconds.Format, result.One.Format
 	rows := []healthRow{
 		gauge(r, "lateness", "", "lateness p99", ns(float64(h.LatenessP99NS)), "actual − intended start or publish, worst workload"),
+		gauge(r, "connect wait", "", "connect wait p99", ns(float64(h.ConnectWaitP99NS)), "for a connection's turn to be opened, of all arrivals"),
 		gauge(r, "read delay", "", "read delay p99", ns(float64(h.ReadDelayP99NS)), "return of the read − the kernel's stamp; in no other figure"),
 		gauge(r, "dropped", "", "dropped", whole(h.Dropped)+of(float64(h.Offered)), "arrivals due but never begun"),
 		gauge(r, "cpu", "", "CPU", one(h.CPUCores)+of(h.CPUQuota)+" cores", "mean use by loadgen"),

@@ -21,6 +21,7 @@ func HealthLimits() map[string]Limits {
 	const ms = float64(time.Millisecond)
 	return map[string]Limits{
 		"lateness":     {Degraded: 10 * ms, Invalid: 50 * ms},
+		"connect wait": {Degraded: 10 * ms, Invalid: 50 * ms},
 		"dropped":      {Degraded: 0, Invalid: .01, Share: true},  // of the offered arrivals
 		"read delay":   {Degraded: 50 * ms, Invalid: math.Inf(1)}, // in no figure, but chunks coalesce
 		"gc pause":     {Degraded: 10 * ms, Invalid: 100 * ms},

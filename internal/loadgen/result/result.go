@@ -168,10 +168,13 @@ func (b Balance) Even() bool { return b.Left == b.Right }
 // Health is how the generator itself fared over the measured part.
 type Health struct {
 	LatenessP99NS time.Duration `json:"lateness_p99_ns"` // worst workload: actual − intended start or publish
-	GCPauseMaxNS  time.Duration `json:"gc_pause_max_ns"` // longest stop-the-world pause for GC
-	SchedP99NS    time.Duration `json:"sched_p99_ns"`    // time goroutines waited for a CPU
-	CPUCores      float64       `json:"cpu_cores"`       // mean cores used by this process
-	CPUQuota      float64       `json:"cpu_quota"`       // cores this process may use
+	// ConnectWaitP99NS is what 99 % of the arrivals did not wait longer than for
+	// their turn to connect, worst workload whose latencies hold that wait.
+	ConnectWaitP99NS time.Duration `json:"connect_wait_p99_ns"`
+	GCPauseMaxNS     time.Duration `json:"gc_pause_max_ns"` // longest stop-the-world pause for GC
+	SchedP99NS       time.Duration `json:"sched_p99_ns"`    // time goroutines waited for a CPU
+	CPUCores         float64       `json:"cpu_cores"`       // mean cores used by this process
+	CPUQuota         float64       `json:"cpu_quota"`       // cores this process may use
 	// StealShare is the time that the hypervisor gave to other guests, as a share
 	// of all the time of the CPUs this process may use; 0 where unknown.
 	StealShare   float64       `json:"steal_share"`

@@ -19,6 +19,8 @@ func Judge(r *Result) Validity {
 	h := r.Health
 	j.check(float64(h.LatenessP99NS), "lateness", "the generator began work p99 %s after its intended instant",
 		"lower the rate, give loadgen more CPU, or run it apart from the target")
+	j.check(float64(h.ConnectWaitP99NS), "connect wait", "arrivals waited p99 %s for their turn to open a connection",
+		"raise connect.rate and connect.at_once, spread the load's beginning, or let it lie in the warm-up")
 	if h.Offered > 0 {
 		j.check(float64(h.Dropped)/float64(h.Offered), "dropped", "%s of the offered arrivals were never begun",
 			"raise max_in_flight, lower the rate, or give loadgen more CPU")

@@ -31,6 +31,8 @@ func TestJudge(t *testing.T) {
 		{"healthy", func(*Result) {}, Valid, "", ""},
 		{"late", func(r *Result) { r.Health.LatenessP99NS = 12 * time.Millisecond }, Degraded, "lateness", "p99 12ms"},
 		{"very late", func(r *Result) { r.Health.LatenessP99NS = time.Second }, Invalid, "lateness", "limit 50ms"},
+		{"connects throttled", func(r *Result) { r.Health.ConnectWaitP99NS = 20 * time.Millisecond }, Degraded, "connect wait", "p99 20ms for their turn"},
+		{"connects far behind", func(r *Result) { r.Health.ConnectWaitP99NS = time.Second }, Invalid, "connect wait", "limit 50ms"},
 		{"one dropped", func(r *Result) { r.Health.Dropped = 1 }, Degraded, "dropped", "0.1% of the offered"},
 		{"many dropped", func(r *Result) { r.Health.Dropped = 11 }, Invalid, "dropped", "limit 1%"},
 		{"slow reader", func(r *Result) { r.Health.ReadDelayP99NS = time.Second }, Degraded, "read delay", "limit 50ms"},

@@ -139,6 +139,7 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 			w.Timeout = Duration(10 * time.Second)
 		}
 	}
+	c.completeConnect(at, w)
 	if w.Protocol == SSE && w.Dialect == "" {
 		w.Dialect = DialectAuto
 	}

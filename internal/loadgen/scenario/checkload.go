@@ -28,6 +28,7 @@ func (c *checker) workload(at, name string, w *Workload) {
 		}
 	}
 	c.positive(at+".timeout", w.Timeout > 0)
+	c.connect(at, w)
 	if c.given(at+".load") && !c.bad[at+".load"] {
 		c.load(at+".load", w)
 	}

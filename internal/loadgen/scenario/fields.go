@@ -48,6 +48,8 @@ func formOf(t reflect.Type) string {
 		return rateForm
 	case reflect.TypeFor[SizeDist]():
 		return sizeForm
+	case reflect.TypeFor[SourceRange]():
+		return sourceForm
 	case reflect.TypeFor[Threshold]():
 		return thresholdForm
 	}
