@@ -6,6 +6,22 @@ import "fmt"
 // streams, poller, timers, files.
 const spareDescriptors = 50
 
+// mostDescriptors is how many descriptors a plan may come to need at once, within
+// the limit, where one is known.
+func mostDescriptors(workloads []Workload, limit int) int {
+	most := spareDescriptors
+	for _, w := range workloads {
+		most += w.Users
+		if w.Schedule != nil {
+			most += waitersAhead + w.MaxInFlight
+		}
+	}
+	if limit > 0 {
+		most = min(most, limit)
+	}
+	return most
+}
+
 // checkDescriptors refuses a plan whose users need more connections at once than
 // this process may open descriptors: the run would only measure its own limit.
 // A user who waits for the turn to connect has a descriptor later all the same,

@@ -28,6 +28,15 @@ func TestCheckDescriptors(t *testing.T) {
 	}
 }
 
+func TestMostDescriptors(t *testing.T) {
+	workloads := []Workload{{Schedule: &every{}, MaxInFlight: 1000}, {Users: 500}}
+	for limit, want := range map[int]int{0: 1500 + waitersAhead + spareDescriptors, 1024: 1024, 20_000: 1500 + waitersAhead + spareDescriptors} {
+		if got := mostDescriptors(workloads, limit); got != want {
+			t.Errorf("limit %d: %d, want %d", limit, got, want)
+		}
+	}
+}
+
 // A run that cannot have its connections is refused before any load.
 func TestRunRefusesMoreUsersThanDescriptors(t *testing.T) {
 	limit := fdLimit()

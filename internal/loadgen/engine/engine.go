@@ -112,7 +112,7 @@ type Clock struct {
 // NewClock starts a clock now.
 func NewClock() Clock { return Clock{start: time.Now()} }
 
-// Now is the time since the start.
+// Now is the time since the start; below 0 before it.
 func (c Clock) Now() time.Duration { return time.Since(c.start) }
 
 // Since converts a time.Time taken in this process to the run's clock.

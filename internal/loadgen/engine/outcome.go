@@ -15,7 +15,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 		Version:     result.Version,
 		ID:          id,
 		Started:     started,
-		ElapsedNS:   r.clock.Now(),
+		ElapsedNS:   max(0, r.clock.Now()),
 		Interrupted: interrupted,
 		Scenario:    r.plan.Scenario.Redacted(),
 		Machine:     result.ThisMachine(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,11 @@ const interruptDrain = 5 * time.Second
 
 // failurePause is how long a user of a closed model waits after work that failed.
 const failurePause = 100 * time.Millisecond
+
+// lead is how long before its start a run is made ready: drivers begin, users
+// take their places and what that leaves behind is collected, so that the first
+// arrivals find everything as the later ones do.
+const lead = 200 * time.Millisecond
 
 // A run is one Plan being carried out.
 type run struct {
@@ -51,9 +57,11 @@ func newWorkload(w Workload, warmup, end time.Duration) *workload {
 // interrupted. The error is that of a driver which could not begin, or of a limit
 // of this process that the plan does not keep to.
 func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
-	if err := checkDescriptors(plan.Workloads, fdLimit()); err != nil {
+	limit := fdLimit()
+	if err := checkDescriptors(plan.Workloads, limit); err != nil {
 		return nil, err
 	}
+	growDescriptors(mostDescriptors(plan.Workloads, limit))
 	sc := plan.Scenario
 	r := &run{
 		plan:     plan,
@@ -64,16 +72,19 @@ func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 	for _, w := range plan.Workloads {
 		r.workloads = append(r.workloads, newWorkload(w, r.warmup, r.end))
 	}
-	started := time.Now().UTC()
 	r.clock = NewClock()
 	if !plan.coarse {
+		r.clock.start = r.clock.start.Add(lead)
 		r.alarm = newAlarm(r.clock, plan.Spin)
 		defer r.alarm.stop()
 	}
 	if err := r.begin(id); err != nil {
 		return nil, err
 	}
-	return r.carryOut(ctx, id, started)
+	if !plan.coarse {
+		runtime.GC()
+	}
+	return r.carryOut(ctx, id, r.clock.start.UTC())
 }
 
 // begin readies every driver; when one cannot begin, those that have are ended.
@@ -122,7 +133,7 @@ func (r *run) carryOut(ctx context.Context, id string, started time.Time) (*resu
 
 	for _, w := range r.workloads {
 		w.Driver.End(w.driven.worker(0))
-		w.drain(r.clock.Now())
+		w.drain(max(0, r.clock.Now())) // one that was interrupted may not have started
 	}
 	return r.result(id, started, interrupted, health)
 }
