@@ -15,23 +15,29 @@ import (
 // dials them all at once has no time for anything else.
 //
 // At most so many connects are under way, and they are begun at no more than a
-// rate, of which as many may be saved up for one burst. Whoever waits is let in
+// rate, of which burst may be saved up. Whoever waits is let in
 // in the order of coming. A nil gate lets everyone in. Any number of goroutines
 // may use one at once.
 type gate struct {
 	room chan struct{} // one for each connect under way
 	gap  time.Duration // between two connects, on average
+	save time.Duration // how much of the rate may be saved up
 
 	mu   sync.Mutex
 	next time.Time // when the next connect would be due if none had been saved up
 }
+
+// burst is how much of the rate may be begun at once after a pause: enough that
+// the few who happen to come together do not wait for each other.
+const burst = 5 * time.Millisecond
 
 // newGate returns the gate that c asks for; nil where it asks for none.
 func newGate(c scenario.Connect) *gate {
 	if c.AtOnce <= 0 || c.Rate <= 0 {
 		return nil
 	}
-	return &gate{room: make(chan struct{}, c.AtOnce), gap: time.Duration(float64(time.Second) / float64(c.Rate))}
+	gap := time.Duration(float64(time.Second) / float64(c.Rate))
+	return &gate{room: make(chan struct{}, c.AtOnce), gap: gap, save: max(burst, gap)}
 }
 
 // enter waits for a turn, which ends with leave, and returns how long that took.
@@ -76,8 +82,7 @@ var errStopped = fmt.Errorf("wait for a turn to connect, cut by the end of the r
 func (g *gate) book(now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	burst := g.gap * time.Duration(cap(g.room))
-	if saved := now.Add(-burst); g.next.Before(saved) {
+	if saved := now.Add(-g.save); g.next.Before(saved) {
 		g.next = saved
 	}
 	g.next = g.next.Add(g.gap)

@@ -8,7 +8,7 @@ import (
 // Defaults of Connect, chosen by measurement: see docs/accuracy.md.
 const (
 	defaultConnectRate   = Rate(5000)
-	defaultConnectAtOnce = 128
+	defaultConnectAtOnce = 500
 )
 
 // maxAtOnce bounds connects under way at once.

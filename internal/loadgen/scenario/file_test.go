@@ -120,15 +120,15 @@ func TestParseFull(t *testing.T) {
 				Load: Load{Stages: []Stage{
 					{Duration: Duration(10 * time.Second), Rate: 50}, {Duration: Duration(time.Minute), Step: true},
 				}, Arrivals: ArrivalsConstant, MaxInFlight: 10000},
-				Dialect: DialectAuto, Feed: &Feed{File: "feeds/people.jsonl", Order: FeedSequential}, Timeout: Duration(time.Minute), Connect: Connect{Rate: 5000, AtOnce: 128},
+				Dialect: DialectAuto, Feed: &Feed{File: "feeds/people.jsonl", Order: FeedSequential}, Timeout: Duration(time.Minute), Connect: Connect{Rate: 5000, AtOnce: 500},
 			},
 			"swinging": {
 				Protocol: SSE, Load: Load{Sine: &Sine{Mean: 10, Period: Duration(10 * time.Second)}, Arrivals: ArrivalsConstant, MaxInFlight: 10000},
-				Request: &Request{Method: "GET", Path: "/"}, Dialect: DialectAuto, Timeout: Duration(time.Minute), Connect: Connect{Rate: 5000, AtOnce: 128},
+				Request: &Request{Method: "GET", Path: "/"}, Dialect: DialectAuto, Timeout: Duration(time.Minute), Connect: Connect{Rate: 5000, AtOnce: 500},
 			},
 			"closed": {
 				Protocol: SSE, Load: Load{Users: 16, Ramp: Duration(time.Second), Think: Duration(500 * time.Millisecond)},
-				Request: &Request{Method: "GET", Path: "/home"}, Dialect: DialectAuto, Timeout: Duration(time.Minute), Connect: Connect{Rate: 5000, AtOnce: 128},
+				Request: &Request{Method: "GET", Path: "/home"}, Dialect: DialectAuto, Timeout: Duration(time.Minute), Connect: Connect{Rate: 5000, AtOnce: 500},
 			},
 			"rooms": {
 				Protocol: WebSocket, Load: Load{Users: 100, Ramp: Duration(2 * time.Second)},
@@ -137,7 +137,7 @@ func TestParseFull(t *testing.T) {
 					Members: 20, Publish: 10.0 / 3600, Publishers: 4, Payload: SizeDist{Min: 20, Max: 12561, Median: 512, Sigma: 0.8},
 					Binary: true, Settle: Duration(time.Second), Stalled: 2,
 				},
-				Timeout: Duration(10 * time.Second), Connect: Connect{Rate: 5000, AtOnce: 128},
+				Timeout: Duration(10 * time.Second), Connect: Connect{Rate: 5000, AtOnce: 500},
 			},
 		},
 		Thresholds: map[string][]Threshold{
@@ -180,7 +180,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("seed %d, warm-up %s, drain %s", s.Seed, s.Warmup, s.Drain)
 	}
 	if chat.Request.Method != "POST" || chat.Dialect != DialectAuto || chat.Timeout.String() != "1m" ||
-		chat.Connect != (Connect{Rate: 5000, AtOnce: 128}) || chat.Source != nil || chat.Load.Arrivals != ArrivalsConstant || chat.Load.MaxInFlight != 10000 {
+		chat.Connect != (Connect{Rate: 5000, AtOnce: 500}) || chat.Source != nil || chat.Load.Arrivals != ArrivalsConstant || chat.Load.MaxInFlight != 10000 {
 		t.Errorf("chat: %+v, %+v", chat, chat.Request)
 	}
 	if r := rooms.Room; r.Publishers != 1 || r.Payload.String() != "256B" || r.Settle.String() != "250ms" || rooms.Timeout.String() != "10s" ||
