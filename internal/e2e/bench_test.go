@@ -16,7 +16,7 @@ func TestBench(t *testing.T) {
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, b)
 	}
-	for _, name := range []string{"stream-ai", "ws-relay", "mixed"} {
+	for _, name := range []string{"stream-ai", "ws-relay", "mixed", "health"} {
 		dir := filepath.Join(out, "latest", name)
 		r, err := result.Read(dir)
 		if err != nil {

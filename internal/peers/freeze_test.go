@@ -34,7 +34,7 @@ func (b *bench) freeze() *table {
 		Title: fmt.Sprintf("A server that stands still for %v of %v, %d requests/s", freezeFor, freezeRun, *freezeRate),
 		Text: fmt.Sprintf("SIGSTOP, then SIGCONT. A tenth of the requests waits, evenly between 0 and %v: p95 must be %.0f ms and p99 %.0f ms\n"+
 			"(the ratios are to the same from the time it really stood). The tools run side by side, each at a server of its own, and the\n"+
-			"servers stand still one after the other. loadgen asks for streams of one token, whose TTFT it reports; the others for %s.\n"+
+			"servers stand still one after the other. All ask for %s.\n"+
 			"Counted: requests in the tool's latencies, of %.0f that were due. A client whose users wait for answers has one slow request a\n"+
 			"user, so its p99 sees the freeze only where more than 1 %% of the counted requests are users.",
 			freezeFor, frozen(.95, freezeFor), frozen(.99, freezeFor), wire.PathHealth, float64(*freezeRate)*freezeRun.Seconds()),
@@ -51,11 +51,11 @@ func (b *bench) freeze() *table {
 			for k, v := range a.Latency {
 				f[k] = v
 			}
-			return outcome{child: c, Events: a.Requests, Figures: f}, nil
+			return outcome{child: c, Events: a.Requests, Figures: f, Note: a.Note}, nil
 		}
 	}
 	cs := []contestant{
-		by(t.Loadgen, "loadgen, sse", t.loadgenFrozen),
+		by(t.Loadgen, "loadgen", http(t.loadgenHTTP, 0)),
 		by(t.Vegeta, "vegeta", http(t.vegeta, connections)),
 		by(t.K6, fmt.Sprintf("k6 arrival rate, %d VUs", connections), http(t.k6Arrivals, connections)),
 		by(t.K6, fmt.Sprintf("k6, %d VUs that sleep", users), http(t.k6Users, users)),
@@ -95,35 +95,6 @@ func (b *bench) freeze() *table {
 		logf("freeze, round %d of %d", round+1, *rounds)
 	}
 	return t1
-}
-
-func (t *tools) loadgenFrozen(ctx context.Context, addr string, _ int) (outcome, error) {
-	s, c, err := t.loadgen(ctx, fmt.Sprintf(`
-version: 1
-name: peers
-target: http://%s
-warmup: 0s
-duration: %v
-drain: 5s
-workloads:
-  chat:
-    protocol: sse
-    dialect: anthropic
-    load: {rate: %d/s}
-    request:
-      method: POST
-      path: %s
-      headers: {Content-Type: application/json, %s: 'constant:1', %s: 'constant:0s'}
-      body: '%s'
-`, addr, freezeRun, *freezeRate, wire.PathMessages, wire.HeaderSimTokens, wire.HeaderSimTTFT, promptBody))
-	if err != nil {
-		return outcome{}, err
-	}
-	ttft := s.metric("ttft")
-	return outcome{
-		child: c, Events: s.metric("complete").Value, Note: s.verdict(),
-		Figures: figures{"p50": ms(ttft.Distribution.P50), "p95": ms(ttft.Distribution.P95), "p99": ms(ttft.Distribution.P99), "counted": s.metric("complete").Value},
-	}, nil
 }
 
 func TestFrozen(t *testing.T) {

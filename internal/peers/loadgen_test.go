@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // A stored is what this package reads of a result file.
@@ -74,4 +75,37 @@ func (t *tools) loadgen(ctx context.Context, yaml string) (*stored, child, error
 		return nil, c, fmt.Errorf("%s has %d workloads", files[0], len(s.Workloads))
 	}
 	return &s, c, nil
+}
+
+// loadgenHTTP is loadgen with requests: at a rate, or by users in a closed loop.
+func (t *tools) loadgenHTTP(ctx context.Context, h hit) (answer, child, error) {
+	addr, path, _ := strings.Cut(strings.TrimPrefix(h.URL, "http://"), "/")
+	load := fmt.Sprintf("{rate: %d/s}", h.Rate)
+	if h.Rate == 0 {
+		load = fmt.Sprintf("{users: %d}", h.Over)
+	}
+	s, c, err := t.loadgen(ctx, fmt.Sprintf(`
+version: 1
+name: peers
+target: http://%s
+warmup: 0s
+duration: %v
+drain: 5s
+workloads:
+  api:
+    protocol: http
+    load: %s
+    request: {path: /%s}
+`, addr, h.For, load, path))
+	if err != nil {
+		return answer{}, c, err
+	}
+	if failed := s.metric("failed").Value; failed > 0 {
+		return answer{}, c, fmt.Errorf("loadgen: %v requests failed", failed)
+	}
+	d := s.metric("latency").Distribution
+	return answer{
+		Requests: s.metric("succeeded").Value, Note: s.verdict(),
+		Latency: figures{"p50": ms(int64(d.P50)), "p95": ms(int64(d.P95)), "p99": ms(int64(d.P99))},
+	}, c, nil
 }

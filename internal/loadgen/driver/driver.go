@@ -30,6 +30,7 @@ type protocol struct {
 func protocols() map[scenario.Protocol]protocol {
 	return map[scenario.Protocol]protocol{
 		scenario.SSE:       {metrics: sseMetrics, headline: sseTTFT, open: newSSE},
+		scenario.HTTP:      {metrics: httpMetrics, headline: httpLatency, open: newHTTP},
 		scenario.WebSocket: {metrics: wsMetrics, headline: wsFanout, open: newWebSocket, once: true},
 	}
 }

@@ -96,11 +96,13 @@ func classOfText(text string) string {
 		{"server closed idle connection", classClosed},
 		{"server sent GOAWAY", classClosed},
 		{"client connection lost", classClosed},
+		{"unexpected EOF", classClosed},
 		{"client conn could not be established", classClosed},
 		{"stream error: ", classStreamReset},
 		{"malformed", classProtocol},
 		{"chunk length", classProtocol},
 		{"transfer encoding", classProtocol},
+		{"trailer", classProtocol},
 		{"connection error: ", classProtocol},
 		{"http2: ", classProtocol},
 		{"net/http: ", classProtocol},
@@ -114,11 +116,15 @@ func classOfText(text string) string {
 
 // excerpt returns s on one line and no longer than maxExample bytes, cut
 // between characters.
-func excerpt(s string) string {
+func excerpt(s string) string { return oneLine(s, maxExample) }
+
+// oneLine returns s on one line and no longer than so many bytes, cut between
+// characters.
+func oneLine(s string, most int) string {
 	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "\uFFFD")
-	if len(s) <= maxExample {
+	if len(s) <= most {
 		return s
 	}
 	const mark = "…"
-	return strings.ToValidUTF8(s[:maxExample-len(mark)], "") + mark
+	return strings.ToValidUTF8(s[:most-len(mark)], "") + mark
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/edgeload/edgeload/internal/loadgen/h1"
 )
 
 // linger is how long an answer that nothing more is wanted of is read on, so
@@ -68,7 +70,7 @@ type departure struct {
 type next int
 
 const (
-	more   next = iota // read on
-	enough             // read on for linger, so that the connection can be kept
-	stop               // nothing more: close the connection
+	more   = next(h1.More)   // read on
+	enough = next(h1.Enough) // read on for linger, so that the connection can be kept
+	stop   = next(h1.Stop)   // nothing more: close the connection
 )

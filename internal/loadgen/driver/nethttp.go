@@ -37,6 +37,7 @@ func (t *netHTTP) close() { t.http.CloseIdleConnections() }
 // so after the exchange is over, so it is never used again.
 type tracked struct {
 	clock     engine.Clock
+	oneWrite  bool // the whole request leaves in one write
 	conn      atomic.Pointer[rxtime.Conn]
 	got       atomic.Pointer[connection]
 	wrote     atomic.Bool
@@ -95,6 +96,9 @@ func (t *teller) left(protoMajor int) {
 		return
 	}
 	if conn := t.conn.Load(); protoMajor == 1 && conn != nil {
+		if !t.oneWrite && !t.wrote.Load() {
+			return // some of it may still be on its way
+		}
 		stamp, _ := conn.LastSent()
 		if at := t.clock.Since(stamp.At); at >= t.got.Load().ready {
 			t.sent = true
@@ -154,7 +158,7 @@ func (t *netHTTP) start(parent context.Context, req *http.Request, until time.Du
 	timer := time.AfterFunc(until-t.clock.Now(), func() { cancel(errTimeout) })
 	defer timer.Stop()
 
-	tell := &teller{tracked: &tracked{clock: t.clock}, x: x}
+	tell := &teller{tracked: &tracked{clock: t.clock, oneWrite: req.ContentLength <= connWriteBuffer/2}, x: x}
 	resp, err := t.http.RoundTrip(req.WithContext(tell.trace(ctx)))
 	if err != nil {
 		tell.ended(because(parent, ctx, err))

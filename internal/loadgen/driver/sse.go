@@ -29,11 +29,11 @@ type sseDriver struct {
 	dialect   stream.Dialect
 	timeout   time.Duration
 	dialer    *dialer
-	prior     bool // HTTP/2 by prior knowledge
-	keep      int  // connections kept open idle
+	to        destination
 	transport transport
 	run       engine.Run
 	streams   sync.Pool // of *sseStream
+	scratch   stream.Scratch
 
 	// Counts of the measured arrivals, kept apart from the recorder's so that
 	// each can be held against another.
@@ -49,7 +49,7 @@ func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Drive
 	if w.Request == nil {
 		return nil, fmt.Errorf("sse workload without a request")
 	}
-	request, err := newRequestTemplate(sc.Target, w.Request)
+	request, err := newRequestTemplate(sc.Target, w.Request, "text/event-stream")
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Drive
 		keep = defaultKeep
 	}
 	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
-	d.prior, d.keep = w.HTTP2 && request.base.Scheme == "http", keep
+	d.to = destination{base: request.base, prior: w.HTTP2 && request.base.Scheme == "http", keep: keep}
 	return d, nil
 }
 
@@ -88,8 +88,9 @@ func dialectOf(d scenario.Dialect) stream.Dialect {
 // Begin takes the run's particulars.
 func (d *sseDriver) Begin(run engine.Run) error {
 	d.run = run
-	d.transport = newNetHTTP(run.Clock, newTransport(d.dialer, d.prior, d.keep))
-	return nil
+	var err error
+	d.transport, err = openTransport(run.Clock, d.dialer, d.to)
+	return err
 }
 
 // Do does one stream.
@@ -160,8 +161,8 @@ func (d *sseDriver) count(s *sseStream, o outcome) {
 
 // End closes the connections and notes the sums that must come out even.
 func (d *sseDriver) End(rec *engine.Recorder) {
-	d.dialer.close()
 	d.transport.close()
+	d.dialer.close()
 	var ended int64
 	for i := range d.outcomes {
 		ended += d.outcomes[i].Load()

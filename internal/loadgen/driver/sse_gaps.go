@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -20,9 +21,9 @@ const maxGaps = 4096
 // then every fourth, and so on. Gaps that may be stalls are all kept; a
 // stream's timeout bounds how many of those there can be.
 type gaps struct {
-	kept   []time.Duration
-	stride int // keep one in so many; a power of two
-	skip   int // until the next that is kept
+	kept   []uint32 // microseconds
+	stride int      // keep one in so many; a power of two
+	skip   int      // until the next that is kept
 	long   []time.Duration
 }
 
@@ -47,7 +48,7 @@ func (g *gaps) add(gap time.Duration) {
 		g.kept = half
 		g.stride *= 2
 	}
-	g.kept = append(g.kept, gap)
+	g.kept = append(g.kept, uint32(min(gap/time.Microsecond, math.MaxUint32)))
 	g.skip = g.stride - 1
 }
 
@@ -62,11 +63,11 @@ func (g *gaps) stalls() []time.Duration {
 }
 
 // median sorts s, which is not empty, and returns its middle.
-func median(s []time.Duration) time.Duration {
+func median(s []uint32) time.Duration {
 	slices.Sort(s)
 	mid := len(s) / 2
 	if len(s)%2 == 1 {
-		return s[mid]
+		return time.Duration(s[mid]) * time.Microsecond
 	}
-	return (s[mid-1] + s[mid]) / 2
+	return (time.Duration(s[mid-1]) + time.Duration(s[mid])) * time.Microsecond / 2
 }

@@ -18,50 +18,52 @@ const fakeSpan = time.Millisecond
 // arrived, and records what they mean. It is used by one goroutine and, once
 // its buffers have grown, allocates nothing for an event.
 type sseStream struct {
-	driver   *sseDriver
-	ends     func(done bool) // tells the engine
-	clock    engine.Clock
-	rec      *engine.Recorder
-	arrival  engine.Arrival
-	bodySize int64 // of the request
-
-	newConn bool
-	ready   time.Duration // the connection was there
-	begun   bool          // the answer is an event stream
-	refused *refusal      // the answer is none
-	bad     error         // what the parser refused
-
-	parser  stream.Parser
-	decoder *stream.Decoder
-	emit    func(stream.Event) // the method event, bound once
-	start   []byte             // what came before the first event, for an example
-	gaps    gaps
-
-	left time.Duration // when the request had left; actual start where not known
-	at   time.Duration // the latest read's instant
-	read uint64        // and its number
-	from receipt       // and what else is known of it
+	// What each event touches comes first and together: of thousands of streams
+	// none is in the processor's caches when its next event comes.
+	clock engine.Clock
+	rec   *engine.Recorder
+	at    time.Duration // the latest read's instant
+	read  uint64        // and its number
+	last  time.Duration // t_tokN
 
 	eventsInRead, chunksInRead int64
+	chunks, intervals          int64 // content chunks; gaps recorded between them
 
-	sawEvent, sawReasoning, sawOutput bool
+	lastStamp    time.Duration // the server's instant of the last content chunk
+	hasLastStamp bool
+	sawEvent     bool
+	sawReasoning bool
+	sawOutput    bool
+	done         bool // terminal event seen
+	failed       bool
+	newConn      bool
+	begun        bool // the answer is an event stream
 
-	chunks, intervals int64         // content chunks; gaps recorded between them
-	first, last       time.Duration // t_tok1 and t_tokN
-	lastStamp         time.Duration // the server's instant of the last content chunk
-	hasLastStamp      bool
+	refused *refusal // the answer is none
+	decoder stream.Decoder
+	emit    func(stream.Event) // the method event, bound once
+	gaps    gaps
+	parser  stream.Parser
+	from    receipt // of the latest read
+
+	driver   *sseDriver
+	ends     func(done bool) // tells the engine
+	arrival  engine.Arrival
+	bodySize int64         // of the request
+	ready    time.Duration // the connection was there
+	left     time.Duration // the request had left; actual start where not known
+	first    time.Duration // t_tok1
+	start    []byte        // what came before the first event, for an example
+	bad      error         // what the parser refused
 
 	tokens    int64 // by the server's count
 	hasTokens bool
-
-	ended   time.Duration // t_end, where complete
-	done    bool          // terminal event seen
-	failure string        // in-band error, where failed
-	failed  bool
+	ended     time.Duration // t_end, where complete
+	failure   string        // in-band error, where failed
 }
 
 func newSSEStream(d *sseDriver) *sseStream {
-	s := &sseStream{driver: d, clock: d.run.Clock, decoder: stream.NewDecoder(stream.Auto)}
+	s := &sseStream{driver: d, clock: d.run.Clock}
 	s.emit = s.event
 	return s
 }
@@ -69,11 +71,10 @@ func newSSEStream(d *sseDriver) *sseStream {
 // begin makes s ready for another arrival, keeping its buffers.
 func (s *sseStream) begin(a engine.Arrival, rec *engine.Recorder, dialect stream.Dialect, over func(done bool)) {
 	s.parser.Reset()
-	s.decoder.Reset(dialect)
 	s.gaps.reset()
 	*s = sseStream{
 		driver: s.driver, ends: over, clock: s.clock, rec: rec, arrival: a, left: a.Started,
-		parser: s.parser, decoder: s.decoder, emit: s.emit, start: s.start[:0], gaps: s.gaps,
+		parser: s.parser, decoder: stream.NewDecoder(dialect, &s.driver.scratch), emit: s.emit, start: s.start[:0], gaps: s.gaps,
 	}
 }
 
@@ -156,9 +157,9 @@ func (s *sseStream) event(e stream.Event) {
 }
 
 func failureText(r stream.Reading) string {
-	text := string(r.ErrorMessage)
-	if len(r.ErrorType) > 0 {
-		text = string(r.ErrorType) + ": " + text
+	text := r.ErrorMessage
+	if r.ErrorType != "" {
+		text = r.ErrorType + ": " + text
 	}
 	return excerpt(text)
 }

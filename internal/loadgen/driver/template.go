@@ -34,9 +34,9 @@ type headerTemplate struct {
 
 // newRequestTemplate compiles r, whose path is resolved against target as a
 // browser resolves a link (RFC 3986). The templates are named "path", "body" and
-// "headers.<Name>". Unless r says otherwise it accepts an event stream, and a
-// body is JSON.
-func newRequestTemplate(target string, r *scenario.Request) (*requestTemplate, error) {
+// "headers.<Name>". Unless r says otherwise a request accepts what accept says
+// (empty: it does not say), and a body is JSON.
+func newRequestTemplate(target string, r *scenario.Request, accept string) (*requestTemplate, error) {
 	base, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
@@ -48,7 +48,10 @@ func newRequestTemplate(target string, r *scenario.Request) (*requestTemplate, e
 	if t.path, err = scenario.CompileTemplate("path", r.Path); err != nil {
 		return nil, fmt.Errorf("path: %w", err)
 	}
-	headers := map[string]string{"Accept": "text/event-stream", "User-Agent": userAgent}
+	headers := map[string]string{"User-Agent": userAgent}
+	if accept != "" {
+		headers["Accept"] = accept
+	}
 	if r.Body != "" {
 		headers["Content-Type"] = "application/json"
 		if t.body, err = scenario.CompileTemplate("body", r.Body); err != nil {
@@ -72,6 +75,12 @@ func newRequestTemplate(target string, r *scenario.Request) (*requestTemplate, e
 		t.headers = append(t.headers, headerTemplate{name, value})
 	}
 	return t, nil
+}
+
+// constant reports whether every arrival's request is the same.
+func (t *requestTemplate) constant() bool {
+	return t.path.Constant() && (t.body == nil || t.body.Constant()) &&
+		!slices.ContainsFunc(t.headers, func(h headerTemplate) bool { return !h.value.Constant() })
 }
 
 // build makes the request for d. Its body may be sent again, as net/http does

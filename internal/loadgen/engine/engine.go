@@ -118,6 +118,9 @@ func (c Clock) Now() time.Duration { return time.Since(c.start) }
 // Since converts a time.Time taken in this process to the run's clock.
 func (c Clock) Since(t time.Time) time.Duration { return t.Sub(c.start) }
 
+// Time is the instant of the run as a time.Time of this process.
+func (c Clock) Time(d time.Duration) time.Time { return c.start.Add(d) }
+
 // FromUnix converts a wall-clock instant in Unix nanoseconds, such as another
 // process on this machine stamped, to the run's clock.
 func (c Clock) FromUnix(unixNano int64) time.Duration {

@@ -3,8 +3,6 @@ package hist
 import (
 	"math/bits"
 	"sync/atomic"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // A Counter takes samples. Any number of goroutines may call Record at once:
@@ -29,17 +27,20 @@ const blockSize = 512
 
 // NewCounter returns an empty counter.
 func NewCounter(r Range) *Counter {
-	n := len(hdrhistogram.New(r.Lowest, r.Highest, r.Digits).Export().Counts)
 	subBucketCount := 1 << bits.Len64(uint64(2*pow10(r.Digits)-1))
 	unit := bits.Len64(uint64(r.Lowest)) - 1
-	return &Counter{
+	c := &Counter{
 		r:                  r,
 		unitMagnitude:      unit,
 		subBucketMask:      int64(subBucketCount-1) << unit,
 		halfCountMagnitude: bits.Len(uint(subBucketCount)) - 2,
-		counts:             make([]atomic.Int64, n),
-		blocks:             make([]atomic.Bool, (n+blockSize-1)/blockSize),
 	}
+	// One half of sub-buckets for each bucket up to the highest value's, and the
+	// first bucket's lower half.
+	n := (c.bucket(r.Highest) + 2) << c.halfCountMagnitude
+	c.counts = make([]atomic.Int64, n)
+	c.blocks = make([]atomic.Bool, (n+blockSize-1)/blockSize)
+	return c
 }
 
 // Record adds one sample; a value below 0 or above the range is counted as out
@@ -61,9 +62,13 @@ func (c *Counter) Record(v int64) {
 // index is the place of v in HdrHistogram's order: the power of two gives the
 // bucket, the bits beneath it the sub-bucket.
 func (c *Counter) index(v int64) int {
-	bucket := bits.Len64(uint64(v|c.subBucketMask)) - c.unitMagnitude - c.halfCountMagnitude - 1
+	bucket := c.bucket(v)
 	sub := int(v >> (bucket + c.unitMagnitude))
 	return (bucket+1)<<c.halfCountMagnitude + sub - 1<<c.halfCountMagnitude
+}
+
+func (c *Counter) bucket(v int64) int {
+	return bits.Len64(uint64(v|c.subBucketMask)) - c.unitMagnitude - c.halfCountMagnitude - 1
 }
 
 // Drain takes what was recorded since the last Drain: it calls take for each

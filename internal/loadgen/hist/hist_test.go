@@ -185,3 +185,14 @@ func BenchmarkRecord(b *testing.B) {
 		})
 	})
 }
+
+// The counter is as long as HdrHistogram's own array of the same range.
+func TestCounterIsAsLongAsHdrHistogram(t *testing.T) {
+	for _, r := range []Range{
+		{1, 1000, 1}, {1, 2047, 3}, {1, 2048, 3}, {1, 1 << 40, 3}, {1000, 60e9, 3}, {1000, 3600e9, 3}, {1024, 1 << 30, 2}, {7, 12345, 4}, {1, 2, 5},
+	} {
+		if got, want := len(NewCounter(r).counts), len(hdrhistogram.New(r.Lowest, r.Highest, r.Digits).Export().Counts); got != want {
+			t.Errorf("%+v: %d counts, want %d", r, got, want)
+		}
+	}
+}

@@ -50,6 +50,20 @@ func planFor(w *result.Workload) plan {
 			},
 			ratesTitle: "Streams a second", ratesLabel: "streams/s", inFlight: "streams",
 		}
+	case scenario.HTTP:
+		return plan{
+			percentiles: []picture{
+				{"Latency by percentile", []string{"latency", "service_time"}},
+				{"Time to the first byte by percentile", []string{"ttfb"}},
+			},
+			overTime:     []string{"latency", "ttfb"},
+			distribution: picture{"Distribution of latency and TTFB", []string{"latency", "ttfb"}},
+			rates: []chart.Count{
+				{Name: "finished", Counters: []string{"finished"}},
+				{Name: "failed", Counters: []string{"failed"}},
+			},
+			ratesTitle: "Requests a second", ratesLabel: "requests/s", inFlight: "requests",
+		}
 	case scenario.WebSocket:
 		return plan{
 			percentiles:  []picture{{"Fanout and spread by percentile", []string{"fanout", "spread"}}},

@@ -19,6 +19,7 @@ func label(name string) string {
 	base, tag, tagged := strings.Cut(name, "{")
 	known := map[string]string{
 		"ttft": "TTFT", "ttft_service": "TTFT, service time", "truth_ttft": "TTFT, ground truth", "ttfb": "TTFB", "ttfo": "TTFO",
+		"service_time": "service time", "latency_failed": "latency, failed",
 		"itl": "ITL", "truth_itl": "ITL, ground truth", "tpot": "TPOT", "e2e": "end to end",
 		"fanout": "fanout", "spread": "spread to all", "delivery_lag": "delivery lag", "first_event": "first event",
 	}
@@ -66,6 +67,11 @@ func headlines(w *result.Workload, measured time.Duration) []headline {
 		latency("itl")
 		latency("e2e")
 		ratio("complete_ratio", "complete", "complete", "streams")
+		throughput("finished", "finished")
+	case scenario.HTTP:
+		latency("latency")
+		latency("ttfb")
+		ratio("success_ratio", "succeeded", "succeeded", "requests")
 		throughput("finished", "finished")
 	case scenario.WebSocket:
 		latency("fanout")

@@ -7,7 +7,7 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
-// A finding is one way in which streams or deliveries came out, or a trait of
+// A finding is one way in which streams, requests or deliveries came out, or a trait of
 // them that is easily mistaken.
 type finding struct {
 	Name, Count, Words string
@@ -36,6 +36,19 @@ func streamOutcomes() []outcome {
 	}
 }
 
+func requestOutcomes() []outcome {
+	return []outcome{
+		{"succeeded", "succeeded", "answered in full, with the status and content asked for", "requests", false},
+		{"check_failed", "check failed", "answered, but a check of the scenario does not hold", "requests", true},
+		{"http_error", "HTTP error", "answered with a status that is no success, or a redirect that leads nowhere", "requests", true},
+		{"truncated", "truncated", "ended before the body was whole: a cut answer, not a success", "requests", true},
+		{"timeout", "timeout", "not finished within the workload's time limit", "requests", true},
+		{"connection_error", "connection error", "refused, reset, or lost on the way", "requests", true},
+		{"unfinished", "unfinished", "still running when the drain ended", "requests", true},
+		{"not_sent", "not sent", "the request could not be made", "requests", true},
+	}
+}
+
 func deliveryOutcomes() []outcome {
 	return []outcome{
 		{"received", "received", "arrived where they were expected, each counted once", "expected", false},
@@ -53,11 +66,13 @@ func deliveryOutcomes() []outcome {
 	}
 }
 
-// integrity says in words how a workload's streams or deliveries came out.
+// integrity says in words how a workload's streams, requests or deliveries came out.
 func integrity(w *result.Workload) []finding {
 	switch w.Protocol {
 	case scenario.SSE:
 		return append(findings(w, streamOutcomes()), traits(w)...)
+	case scenario.HTTP:
+		return findings(w, requestOutcomes())
 	case scenario.WebSocket:
 		return findings(w, deliveryOutcomes())
 	}

@@ -119,30 +119,38 @@ type receiveControl struct {
 }
 
 // receive tries to read and reports whether that is that: data, the end or an
-// error. It allocates nothing, and what it hands the kernel lies on its stack.
+// error.
 func (r *reader) receive(fd uintptr) bool {
+	r.to.before()
+	r.n, r.stamp, r.errno = receive(fd, r.buf)
+	if r.errno == unix.EAGAIN {
+		r.errno = 0
+		return false
+	}
+	return true
+}
+
+// receive reads from a socket without waiting and returns the stamp that came
+// with the data, 0 where there was none. It allocates nothing, and what it hands
+// the kernel lies on its stack.
+func receive(fd uintptr, p []byte) (n int, stamp int64, errno syscall.Errno) {
 	var control receiveControl
-	iov := unix.Iovec{Base: unsafe.SliceData(r.buf)}
-	iov.SetLen(len(r.buf))
+	iov := unix.Iovec{Base: unsafe.SliceData(p)}
+	iov.SetLen(len(p))
 	msg := unix.Msghdr{Iov: &iov, Iovlen: 1, Control: (*byte)(unsafe.Pointer(&control))}
 	for {
 		msg.SetControllen(int(unsafe.Sizeof(control)))
-		r.to.before()
-		n, _, errno := syscall.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&msg)), 0)
+		got, _, errno := syscall.Syscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
 		switch errno {
 		case 0:
 			raceRead(fd)
-			r.n, r.stamp = int(n), 0
 			if msg.Controllen >= unix.SizeofCmsghdr && control.head.Level == unix.SOL_SOCKET && control.head.Type == unix.SCM_TIMESTAMPNS {
-				r.stamp = control.at.Nano()
+				stamp = control.at.Nano()
 			}
-			return true
+			return int(got), stamp, 0
 		case unix.EINTR:
-		case unix.EAGAIN:
-			return false
 		default:
-			r.errno = errno
-			return true
+			return 0, 0, errno
 		}
 	}
 }

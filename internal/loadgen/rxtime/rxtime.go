@@ -61,6 +61,7 @@ type Conn struct {
 	in, out history
 	reader  *reader // nil where there are no kernel stamps
 	writer  *writer // nil unless StampWrites
+	socket  *Socket // nil unless Detach
 }
 
 // Wrap returns c as a Conn whose traffic is timed from now on, with a Clock of
@@ -78,6 +79,7 @@ func (k *Clock) Wrap(c net.Conn) *Conn {
 }
 
 // Kernel reports whether the connection was asked for the kernel's receive stamps.
+// It is called before Detach.
 func (c *Conn) Kernel() bool { return c.reader != nil }
 
 // StampWrites asks the kernel for transmit stamps and reports whether it gives
@@ -90,6 +92,9 @@ func (c *Conn) StampWrites() bool {
 // Read reads from the connection beneath and, when that returned data, keeps
 // the instant of its arrival. It does not allocate.
 func (c *Conn) Read(p []byte) (int, error) {
+	if c.socket != nil {
+		return c.socket.Read(p)
+	}
 	// Nothing arrives in an empty buffer, and the kernel has nothing to say of it.
 	if c.reader != nil && len(p) > 0 {
 		n, arrived, err := c.reader.read(p)
@@ -108,6 +113,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 // Write writes to the connection beneath and, when all of p was taken, keeps the
 // instant of its departure. It does not allocate.
 func (c *Conn) Write(p []byte) (int, error) {
+	if c.socket != nil {
+		return c.socket.Write(p)
+	}
 	if c.writer != nil && len(p) > 0 {
 		n, left, err := c.writer.write(p)
 		if n == len(p) {
@@ -124,11 +132,16 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // Last returns the stamp of the latest Read that returned data, and how many
 // such reads there have been. With none yet its instants are that of Wrap.
-func (c *Conn) Last() (s Stamp, reads uint64) { return c.in.last(c.clock) }
+func (c *Conn) Last() (s Stamp, reads uint64) {
+	if c.socket != nil {
+		return c.socket.Last()
+	}
+	return c.in.last(c.clock)
+}
 
 // LastRead returns Stamp.At of Last alone.
 func (c *Conn) LastRead() (at time.Time, reads uint64) {
-	s, reads := c.in.last(c.clock)
+	s, reads := c.Last()
 	return s.At, reads
 }
 
@@ -138,7 +151,12 @@ func (c *Conn) LastRead() (at time.Time, reads uint64) {
 // The kernel gives no stamp to a write of more than 16 KiB, or while that much
 // is on its way unacknowledged: such a write's At is its return, as is that of
 // one that still waits for the peer's window.
-func (c *Conn) LastSent() (s Stamp, writes uint64) { return c.out.last(c.clock) }
+func (c *Conn) LastSent() (s Stamp, writes uint64) {
+	if c.socket != nil {
+		return c.socket.LastSent()
+	}
+	return c.out.last(c.clock)
+}
 
 // A passage is when the data of one read or write passed the kernel and when
 // the call returned, by the offset from the Clock's base.

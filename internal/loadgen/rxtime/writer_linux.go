@@ -57,7 +57,7 @@ func (w *writer) write(p []byte) (int, passage, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.buf, w.n, w.errno, w.stamp = p, 0, 0, 0
-	anchor, begun := w.clock.anchor.Load(), w.clock.now()
+	d := leave(w.clock)
 	err := w.raw.Write(w.attempt)
 	w.buf = nil
 	n := w.n
@@ -72,12 +72,27 @@ func (w *writer) write(p []byte) (int, passage, error) {
 	} else if w.errno != 0 {
 		err = os.NewSyscallError("write", w.errno)
 	}
-	now := w.clock.now()
-	at := w.stamp - anchor.wallAtBase
-	if w.stamp == 0 || !w.clock.held(anchor, now) || at < begun.mono-tolerance || at > now.mono+tolerance {
-		return n, returned(now), err
+	return n, d.left(w.stamp), err
+}
+
+// A departure is a write that has begun.
+type departure struct {
+	clock  *Clock
+	anchor *anchor
+	begun  reading
+}
+
+func leave(k *Clock) departure { return departure{k, k.anchor.Load(), k.now()} }
+
+// left is the write's passage, where it has ended; stamp is the kernel's, 0 where
+// it gave none.
+func (d departure) left(stamp int64) passage {
+	now := d.clock.now()
+	at := stamp - d.anchor.wallAtBase
+	if stamp == 0 || !d.clock.held(d.anchor, now) || at < d.begun.mono-tolerance || at > now.mono+tolerance {
+		return returned(now)
 	}
-	return n, passage{at: min(max(at, begun.mono), now.mono), returned: now.mono, kernel: true}, err
+	return passage{at: min(max(at, d.begun.mono), now.mono), returned: now.mono, kernel: true}
 }
 
 // sendControl is the control message that asks for a stamp.
@@ -88,31 +103,37 @@ type sendControl struct {
 }
 
 // send tries once to write with a stamp, where that is safe. It always ends the
-// wait; what it has not written goes the ordinary way. It allocates nothing.
+// wait; what it has not written goes the ordinary way.
 func (w *writer) send(fd uintptr) bool {
+	w.n, w.stamp, w.errno = send(fd, w.buf, &w.sent)
+	return true
+}
+
+// send tries once to write p with a stamp, where that is safe, and returns the
+// stamp of the last byte written, 0 where there is none. sent counts the
+// connection's bytes. It allocates nothing.
+func send(fd uintptr, p []byte, sent *uint32) (n int, stamp int64, errno syscall.Errno) {
 	queued, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
-	if err != nil || queued+len(w.buf) > quiet {
-		return true
+	if err != nil || queued+len(p) > quiet {
+		return 0, 0, 0
 	}
 	control := sendControl{ask: unix.SOF_TIMESTAMPING_TX_SOFTWARE}
 	control.head.Level, control.head.Type = unix.SOL_SOCKET, unix.SO_TIMESTAMPING
 	control.head.SetLen(unix.CmsgLen(4))
-	iov := unix.Iovec{Base: unsafe.SliceData(w.buf)}
-	iov.SetLen(len(w.buf))
+	iov := unix.Iovec{Base: unsafe.SliceData(p)}
+	iov.SetLen(len(p))
 	msg := unix.Msghdr{Iov: &iov, Iovlen: 1, Control: (*byte)(unsafe.Pointer(&control))}
 	msg.SetControllen(unix.CmsgSpace(4))
 	raceWrite()
-	n, _, errno := syscall.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&msg)), unix.MSG_NOSIGNAL)
+	wrote, _, errno := syscall.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&msg)), unix.MSG_NOSIGNAL)
 	switch errno {
 	case 0:
-		w.n = int(n)
-		w.sent += uint32(n)
-		w.stamp = takeStamp(fd, w.sent-1)
+		*sent += uint32(wrote)
+		return int(wrote), takeStamp(fd, *sent-1), 0
 	case unix.EINTR, unix.EAGAIN:
-	default:
-		w.errno = errno
+		return 0, 0, 0
 	}
-	return true
+	return 0, 0, errno
 }
 
 // errorControl has room for the control messages of a transmit stamp: the time

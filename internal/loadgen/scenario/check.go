@@ -134,10 +134,7 @@ func (l *Load) stagesDuration() (sum Duration) {
 
 func (c *checker) completeWorkload(at string, w *Workload) {
 	if !c.given(at + ".timeout") {
-		w.Timeout = Duration(60 * time.Second)
-		if w.Protocol == WebSocket {
-			w.Timeout = Duration(10 * time.Second)
-		}
+		w.Timeout = defaultTimeout(w.Protocol)
 	}
 	c.completeConnect(at, w)
 	if w.Protocol == SSE && w.Dialect == "" {
@@ -171,6 +168,19 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 	if w.Feed != nil && w.Feed.Order == "" {
 		w.Feed.Order = FeedSequential
 	}
+	if w.Targets != nil {
+		w.Targets.complete()
+	}
+}
+
+func defaultTimeout(p Protocol) Duration {
+	switch p {
+	case WebSocket:
+		return Duration(10 * time.Second)
+	case HTTP:
+		return Duration(30 * time.Second)
+	}
+	return Duration(60 * time.Second)
 }
 
 // check reports what does not make sense as a whole.

@@ -12,21 +12,23 @@ const maxUsers = 1_000_000
 // constant, above it nearly all arrivals come in a few bursts.
 const minCV, maxCV = 0.001, 100.0
 
+// protocolsOf says which protocols' workloads have a key that not all have.
+func protocolsOf() map[string][]Protocol {
+	return map[string][]Protocol{
+		"request":          {SSE, HTTP},
+		"dialect":          {SSE},
+		"http2":            {SSE, HTTP},
+		"room":             {WebSocket},
+		"targets":          {HTTP},
+		"checks":           {HTTP},
+		"follow_redirects": {HTTP},
+	}
+}
+
 // workload checks one workload: its keys go with its protocol, its load makes
 // sense, its templates run.
 func (c *checker) workload(at, name string, w *Workload) {
-	switch w.Protocol {
-	case SSE:
-		c.onlyWith(at, WebSocket, "room")
-		if !c.given(at + ".request") {
-			c.wrong(at+".request", "this key is required with protocol %s", SSE)
-		}
-	case WebSocket:
-		c.onlyWith(at, SSE, "request", "dialect", "http2")
-		if !c.given(at + ".room") {
-			c.wrong(at+".room", "this key is required with protocol %s", WebSocket)
-		}
-	}
+	c.keysOfProtocol(at, w.Protocol)
 	c.positive(at+".timeout", w.Timeout > 0)
 	c.connect(at, w)
 	if c.given(at+".load") && !c.bad[at+".load"] {
@@ -36,13 +38,29 @@ func (c *checker) workload(at, name string, w *Workload) {
 		c.room(at+".room", w)
 	}
 	c.templates(at, name, w)
+	if w.Protocol == HTTP {
+		c.http(at, w)
+	}
 }
 
-// onlyWith reports the keys that go only with another protocol.
-func (c *checker) onlyWith(at string, other Protocol, keys ...string) {
-	for _, key := range keys {
-		if path := join(at, key); c.given(path) {
-			c.wrongKey(path, "only a workload of protocol %s has this key", other)
+// keysOfProtocol reports keys that go only with other protocols, and what is
+// missing.
+func (c *checker) keysOfProtocol(at string, p Protocol) {
+	if p == "" {
+		return // reported by the decoder
+	}
+	for key, protocols := range protocolsOf() {
+		if path := join(at, key); c.given(path) && !slices.Contains(protocols, p) {
+			var names []string
+			for _, other := range protocols {
+				names = append(names, string(other))
+			}
+			c.wrongKey(path, "only a workload of protocol %s has this key", strings.Join(names, " or "))
+		}
+	}
+	for required, only := range map[string]Protocol{"request": SSE, "room": WebSocket} {
+		if p == only && !c.given(join(at, required)) {
+			c.wrong(join(at, required), "this key is required with protocol %s", p)
 		}
 	}
 }

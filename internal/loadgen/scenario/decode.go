@@ -128,13 +128,18 @@ func (d *decoder) resolve(n ast.Node, path string) (ast.Node, bool) {
 }
 
 func (d *decoder) list(n ast.Node, v reflect.Value, path string) {
-	seq, ok := n.(*ast.SequenceNode)
-	if !ok {
+	var items []ast.Node
+	switch seq, ok := n.(*ast.SequenceNode); {
+	case ok:
+		items = seq.Values
+	case v.Type() == reflect.TypeFor[Statuses](): // one may stand without brackets
+		items = []ast.Node{n}
+	default:
 		d.problem(placeOf(n), path, "want a list, found %s", describe(n))
 		return
 	}
-	list := reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values))
-	for i, item := range seq.Values {
+	list := reflect.MakeSlice(v.Type(), len(items), len(items))
+	for i, item := range items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		d.keys[at] = placeOf(n)
 		if item != nil {

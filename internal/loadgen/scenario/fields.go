@@ -28,11 +28,13 @@ func fieldsOf(t reflect.Type) map[string]field {
 func enumOf(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[Protocol]():
-		return []string{string(SSE), string(WebSocket)}
+		return []string{string(SSE), string(WebSocket), string(HTTP)}
 	case reflect.TypeFor[Dialect]():
 		return []string{string(DialectAuto), string(DialectAnthropic), string(DialectOpenAI), string(DialectText)}
 	case reflect.TypeFor[Arrivals]():
 		return []string{string(ArrivalsConstant), string(ArrivalsPoisson), string(ArrivalsGamma)}
+	case reflect.TypeFor[TargetFormat]():
+		return []string{string(TargetsHTTP), string(TargetsJSON)}
 	case reflect.TypeFor[FeedOrder]():
 		return []string{string(FeedSequential), string(FeedRandom)}
 	}
@@ -52,6 +54,10 @@ func formOf(t reflect.Type) string {
 		return sourceForm
 	case reflect.TypeFor[Threshold]():
 		return thresholdForm
+	case reflect.TypeFor[Status](), reflect.TypeFor[Statuses]():
+		return statusForm
+	case reflect.TypeFor[JSONPath]():
+		return jsonPathForm
 	}
 	switch t.Kind() {
 	case reflect.Int:

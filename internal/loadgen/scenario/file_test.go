@@ -65,6 +65,23 @@ workloads:
     protocol: sse
     load: {users: 0x10, ramp: 1s, think: 500ms}
     request: {path: '${HOME_PATH}'}
+  api:
+    protocol: http
+    load: {rate: 5/s}
+    request: {path: /items}
+    follow_redirects: 3
+    checks:
+      - status: [200, 3xx]
+      - {status: 204, name: no content}
+      - header: {name: Content-Type, contains: json}
+      - json: {path: '$.items[0]["id"]', equals: 7}
+      - json: {path: $.error, absent: true}
+      - body: {matches: '^\{'}
+  listed:
+    protocol: http
+    load: {users: 2}
+    targets: {file: targets/plain.txt, order: random}
+    timeout: 5s
   rooms:
     protocol: websocket
     load: {users: 100, ramp: 2s}
@@ -129,6 +146,25 @@ func TestParseFull(t *testing.T) {
 			"closed": {
 				Protocol: SSE, Load: Load{Users: 16, Ramp: Duration(time.Second), Think: Duration(500 * time.Millisecond)},
 				Request: &Request{Method: "GET", Path: "/home"}, Dialect: DialectAuto, Timeout: Duration(time.Minute), Connect: Connect{Rate: 5000, AtOnce: 500},
+			},
+			"api": {
+				Protocol: HTTP, Load: Load{Rate: 5, Arrivals: ArrivalsConstant, MaxInFlight: 10000},
+				Request: &Request{Method: "GET", Path: "/items"}, Timeout: Duration(30 * time.Second), FollowRedirects: 3, Connect: Connect{Rate: 5000, AtOnce: 500},
+				Checks: []Check{
+					{Status: Statuses{{200, 200}, {300, 399}}},
+					{Status: Statuses{{204, 204}}, Name: "no content"},
+					{Header: &HeaderCheck{Name: "Content-Type", Contains: "json"}},
+					{JSON: &JSONCheck{
+						Path:   JSONPath{Text: `$.items[0]["id"]`, Steps: []JSONStep{{Name: "items"}, {InArray: true}, {Name: "id"}}},
+						Equals: literal("7"),
+					}},
+					{JSON: &JSONCheck{Path: JSONPath{Text: "$.error", Steps: []JSONStep{{Name: "error"}}}, Absent: true}},
+					{Body: &BodyCheck{Matches: `^\{`}},
+				},
+			},
+			"listed": {
+				Protocol: HTTP, Load: Load{Users: 2}, Timeout: Duration(5 * time.Second), Connect: Connect{Rate: 5000, AtOnce: 500},
+				Targets: &Targets{File: "targets/plain.txt", Format: TargetsHTTP, Order: FeedRandom},
 			},
 			"rooms": {
 				Protocol: WebSocket, Load: Load{Users: 100, Ramp: Duration(2 * time.Second)},

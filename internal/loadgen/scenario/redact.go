@@ -3,6 +3,7 @@ package scenario
 import (
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -30,15 +31,38 @@ func (s *Scenario) Redacted() *Scenario {
 			room.Headers, room.Path = redactHeaders(room.Headers), redactQuery(room.Path)
 			copied.Room = &room
 		}
+		copied.Checks = redactChecks(w.Checks)
 		clean.Workloads[name] = &copied
 	}
 	return &clean
 }
 
+// redactChecks leaves out what headers that carry credentials are compared with.
+func redactChecks(checks []Check) []Check {
+	clean := slices.Clone(checks)
+	for i, k := range clean {
+		if k.Header == nil || !Secret(k.Header.Name) {
+			continue
+		}
+		h := *k.Header
+		if h.Equals != nil {
+			value := Literal(redactedValue)
+			h.Equals = &value
+		}
+		for _, text := range []*string{&h.Contains, &h.Matches} {
+			if *text != "" {
+				*text = redactedValue
+			}
+		}
+		clean[i].Header = &h
+	}
+	return clean
+}
+
 func redactHeaders(headers map[string]string) map[string]string {
 	clean := maps.Clone(headers)
 	for name := range clean {
-		if secret(name) {
+		if Secret(name) {
 			clean[name] = redactedValue
 		}
 	}
@@ -53,16 +77,16 @@ func redactQuery(path string) string {
 	}
 	parameters := strings.Split(query, "&")
 	for i, p := range parameters {
-		if name, _, ok := strings.Cut(p, "="); ok && secret(name) {
+		if name, _, ok := strings.Cut(p, "="); ok && Secret(name) {
 			parameters[i] = name + "=" + redactedValue
 		}
 	}
 	return base + "?" + strings.Join(parameters, "&")
 }
 
-// secret reports whether a header or parameter of that name carries a credential: whether one
+// Secret reports whether a header or parameter of that name carries a credential: whether one
 // of its parts ends in a word for one, as in X-Auth-Token, apikey or Cookie.
-func secret(header string) bool {
+func Secret(header string) bool {
 	name := strings.NewReplacer("_", "-", "api-key", "apikey", "api_key", "apikey").Replace(strings.ToLower(header))
 	for part := range strings.SplitSeq(name, "-") {
 		for _, word := range []string{"authorization", "cookie", "token", "secret", "password", "apikey"} {

@@ -56,25 +56,34 @@ type Protocol string
 const (
 	SSE       Protocol = "sse"
 	WebSocket Protocol = "websocket"
+	HTTP      Protocol = "http"
 )
 
 // A Workload is one kind of traffic inside a scenario.
 type Workload struct {
-	// Protocol is sse (an event stream an arrival) or websocket (a member of a
-	// room an arrival).
+	// Protocol is sse (an event stream an arrival), websocket (a member of a room
+	// an arrival) or http (a request and its answer an arrival).
 	Protocol Protocol `yaml:"protocol" json:"protocol"`
 	// Load says how arrivals come.
 	Load Load `yaml:"load" json:"load"`
-	// Request is what an sse workload sends.
+	// Request is what an sse or http workload sends.
 	Request *Request `yaml:"request,omitempty" json:"request,omitempty"`
+	// Targets is a file of requests that an http workload sends in place of Request.
+	Targets *Targets `yaml:"targets,omitempty" json:"targets,omitempty"`
+	// Checks are what an http workload's answers must satisfy. Unless one of them
+	// is on the status, that must be 2xx or 3xx.
+	Checks []Check `yaml:"checks,omitempty" json:"checks,omitempty"`
+	// FollowRedirects is how many redirects an http workload's request follows;
+	// default 0: a redirect is an answer like any other.
+	FollowRedirects int `yaml:"follow_redirects,omitempty" json:"follow_redirects,omitempty"`
 	// Dialect of the event stream: anthropic, openai, text or auto (default).
 	Dialect Dialect `yaml:"dialect,omitempty" json:"dialect,omitempty"`
 	// Room is what a websocket workload joins.
 	Room *Room `yaml:"room,omitempty" json:"room,omitempty"`
 	// Feed supplies columns to templates, one row an arrival.
 	Feed *Feed `yaml:"feed,omitempty" json:"feed,omitempty"`
-	// Timeout of one stream from its actual start, or of one room connection's
-	// set-up; default 60s for sse, 10s for websocket.
+	// Timeout of one stream or request from its actual start, or of one room
+	// connection's set-up; default 60s for sse, 30s for http, 10s for websocket.
 	Timeout Duration `yaml:"timeout,omitempty" json:"timeout"`
 	// HTTP2 asks for HTTP/2: on https by ALPN (always offered), on http by prior
 	// knowledge. Default false: HTTP/1.1 on http.
@@ -183,6 +192,83 @@ type Request struct {
 	Body string `yaml:"body,omitempty" json:"body,omitempty"`
 }
 
+// A Check is a condition on each answer of an http workload. It looks at exactly
+// one of the status, a header, the body as JSON, and the body.
+type Check struct {
+	// Name of the failure in reports; default: the check as it is written.
+	Name string `yaml:"name,omitempty" json:"name,omitempty"`
+	// Status the answer must have: a code (200), a class (2xx), or a list of these.
+	Status Statuses `yaml:"status,omitempty" json:"status,omitempty"`
+	// Header is a condition on a header of the answer.
+	Header *HeaderCheck `yaml:"header,omitempty" json:"header,omitempty"`
+	// JSON is a condition on a value within the body.
+	JSON *JSONCheck `yaml:"json,omitempty" json:"json,omitempty"`
+	// Body is a condition on the body as a whole.
+	Body *BodyCheck `yaml:"body,omitempty" json:"body,omitempty"`
+}
+
+// A HeaderCheck holds where one of the header's values satisfies it; with no
+// condition, where the header is there. It has at most one condition.
+type HeaderCheck struct {
+	// Name of the header.
+	Name string `yaml:"name" json:"name"`
+	// Equals is the value.
+	Equals *Literal `yaml:"equals,omitempty" json:"equals,omitempty"`
+	// Contains is a part of the value.
+	Contains string `yaml:"contains,omitempty" json:"contains,omitempty"`
+	// Matches is a regular expression (RE2) that matches a part of the value.
+	Matches string `yaml:"matches,omitempty" json:"matches,omitempty"`
+	// Absent: the header must not be there.
+	Absent bool `yaml:"absent,omitempty" json:"absent,omitempty"`
+}
+
+// A JSONCheck holds where one of the values that the path leads to satisfies it;
+// with no condition, where there is one. It has at most one condition.
+type JSONCheck struct {
+	// Path to the values, as $.items[0].id; see JSONPath.
+	Path JSONPath `yaml:"path" json:"path"`
+	// Equals is the value: as JSON (7, true, null, [1, 2], "7" with its quotes),
+	// or, where it is none, text.
+	Equals *Literal `yaml:"equals,omitempty" json:"equals,omitempty"`
+	// Contains is a part of the value, which is text.
+	Contains string `yaml:"contains,omitempty" json:"contains,omitempty"`
+	// Matches is a regular expression (RE2) that matches a part of the value,
+	// which is text.
+	Matches string `yaml:"matches,omitempty" json:"matches,omitempty"`
+	// Absent: the path must lead to nothing.
+	Absent bool `yaml:"absent,omitempty" json:"absent,omitempty"`
+}
+
+// A BodyCheck is one condition on the whole body.
+type BodyCheck struct {
+	// Equals is the body.
+	Equals *Literal `yaml:"equals,omitempty" json:"equals,omitempty"`
+	// Contains is a part of the body.
+	Contains string `yaml:"contains,omitempty" json:"contains,omitempty"`
+	// Matches is a regular expression (RE2) that matches a part of the body.
+	Matches string `yaml:"matches,omitempty" json:"matches,omitempty"`
+}
+
+// Targets is a file of requests in one of vegeta's formats, one an arrival.
+type Targets struct {
+	// File is relative to the scenario file.
+	File string `yaml:"file" json:"file"`
+	// Format is http or json, as vegeta calls them; default json for a file named
+	// .json, .jsonl or .ndjson, otherwise http.
+	Format TargetFormat `yaml:"format,omitempty" json:"format,omitempty"`
+	// Order is sequential (default, wrapping around) or random.
+	Order FeedOrder `yaml:"order,omitempty" json:"order,omitempty"`
+}
+
+// TargetFormat is a format of target files.
+type TargetFormat string
+
+// Target formats.
+const (
+	TargetsHTTP TargetFormat = "http"
+	TargetsJSON TargetFormat = "json"
+)
+
 // A Room is what each user of a websocket workload joins. Users fill room 0,
 // then room 1, and so on; the last may be short.
 type Room struct {
@@ -217,7 +303,7 @@ type Feed struct {
 	Order FeedOrder `yaml:"order,omitempty" json:"order,omitempty"`
 }
 
-// FeedOrder says which row an arrival gets.
+// FeedOrder says which row of a feed, or which request of Targets, an arrival gets.
 type FeedOrder string
 
 // Feed orders.

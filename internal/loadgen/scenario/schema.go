@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/invopop/jsonschema"
@@ -126,6 +127,23 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[Threshold]():
 		return &jsonschema.Schema{Type: "string", Pattern: thresholdPattern, Examples: []any{"p(95) < 800ms", "rate < 1%", "value == 1"}}
 	}
+	switch t {
+	case reflect.TypeFor[Statuses]():
+		s := Notation(reflect.TypeFor[Status]())
+		one := uint64(1)
+		s.AnyOf = append(s.AnyOf, &jsonschema.Schema{Type: "array", Items: Notation(reflect.TypeFor[Status]()), MinItems: &one})
+		return s
+	case reflect.TypeFor[Status]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Type: "integer", Minimum: "200", Maximum: "599"},
+			{Type: "string", Pattern: statusPattern, Examples: []any{"2xx"}},
+			{Type: "string", Pattern: envPattern},
+		}}
+	case reflect.TypeFor[JSONPath]():
+		return &jsonschema.Schema{Type: "string", Pattern: `^\$`, Examples: []any{"$.items[0].id", "$['a name']", "$.list[*].status"}}
+	case reflect.TypeFor[Literal]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
+	}
 	if values := enumOf(t); values != nil {
 		s := &jsonschema.Schema{Type: "string"}
 		for _, v := range values {
@@ -177,10 +195,21 @@ func constrain(s *jsonschema.Schema) {
 
 	set(s.Definitions["Workload"], "source", func(p *jsonschema.Schema) { p.MinItems = &one })
 	set(s.Definitions["Connect"], "at_once", atLeast("1"))
+	s.Definitions["Workload"].AllOf = []*jsonschema.Schema{whenProtocol(SSE, "request"), whenProtocol(WebSocket, "room"), whenProtocol(HTTP)}
+	set(s.Definitions["Workload"], "follow_redirects", func(p *jsonschema.Schema) { p.Minimum, p.Maximum = "0", json.Number(strconv.Itoa(maxRedirects)) })
 
-	s.Definitions["Workload"].AllOf = []*jsonschema.Schema{
-		whenProtocol(SSE, []string{"request"}, []string{"room"}),
-		whenProtocol(WebSocket, []string{"room"}, []string{"request", "dialect", "http2"}),
+	set(s.Definitions["Workload"], "checks", func(p *jsonschema.Schema) { p.MinItems = &one })
+	s.Definitions["Check"].OneOf = oneOf("status", "header", "json", "body")
+	atMostOne := oneOf("equals", "contains", "matches", "absent")
+	none := &jsonschema.Schema{Not: anyOf("equals", "contains", "matches", "absent")}
+	s.Definitions["HeaderCheck"].OneOf = append(atMostOne, none)
+	s.Definitions["JSONCheck"].OneOf = append(atMostOne, none)
+	s.Definitions["BodyCheck"].OneOf = oneOf("equals", "contains", "matches")
+	set(s.Definitions["HeaderCheck"], "name", func(p *jsonschema.Schema) { p.Pattern = tokenPattern })
+	for _, def := range []string{"HeaderCheck", "JSONCheck", "BodyCheck"} {
+		for _, key := range []string{"contains", "matches"} {
+			set(s.Definitions[def], key, func(p *jsonschema.Schema) { p.MinLength = &one })
+		}
 	}
 
 	header := func(p *jsonschema.Schema) {
@@ -207,15 +236,34 @@ func anyOf(keys ...string) *jsonschema.Schema {
 	return s
 }
 
+// oneOf matches an object that has exactly one of the keys.
+func oneOf(keys ...string) []*jsonschema.Schema {
+	var all []*jsonschema.Schema
+	for _, key := range keys {
+		all = append(all, &jsonschema.Schema{Required: []string{key}})
+	}
+	return all
+}
+
 // whenProtocol says which keys a workload of protocol p must and must not have.
-func whenProtocol(p Protocol, must, mustNot []string) *jsonschema.Schema {
+func whenProtocol(p Protocol, must ...string) *jsonschema.Schema {
 	is := &jsonschema.Schema{Properties: jsonschema.NewProperties(), Required: []string{"protocol"}}
 	is.Properties.Set("protocol", &jsonschema.Schema{Const: string(p)})
+	var mustNot []string
+	for key, protocols := range protocolsOf() {
+		if !slices.Contains(protocols, p) {
+			mustNot = append(mustNot, key)
+		}
+	}
+	slices.Sort(mustNot)
 	then := &jsonschema.Schema{Required: must, Not: anyOf(mustNot...)}
-	if p == WebSocket {
+	switch p {
+	case WebSocket:
 		load := &jsonschema.Schema{Required: []string{"users"}, Not: anyOf("think")}
 		then.Properties = jsonschema.NewProperties()
 		then.Properties.Set("load", load)
+	case HTTP:
+		then.OneOf = oneOf("request", "targets")
 	}
 	return &jsonschema.Schema{If: is, Then: then}
 }

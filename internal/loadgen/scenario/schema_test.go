@@ -122,6 +122,12 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 			t.Errorf("%s: want good %v\nparser: %v\nschema: %v", name, good, parsed, validated)
 		}
 	}
+	checks := "{status: 200}, {status: 2xx, name: fine}, {status: [200, 4xx]}, {header: {name: X-A}}, {header: {name: X-A, equals: 5}}, " +
+		"{json: {path: '$[0].a', equals: true}}, {json: {path: $, matches: a}}, {json: {path: $.a, absent: true}}, {body: {equals: ''}}"
+	// api is the rest of a small document with an http workload of these keys.
+	api := func(keys string) string {
+		return "body: x}\n  api: {protocol: http, load: {rate: 5/s}, " + keys + "}\n  last:\n    protocol: sse\n    load: {rate: 1/s}\n    request: {path: /"
+	}
 	check("small", small, true)
 	check("full", full, true)
 	for _, tc := range []struct {
@@ -140,6 +146,28 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		{"publish: 1/s", "publish: 1/s, payload: 'uniform:1B,2KiB', publishers: 2, stalled: 1, settle: 0s, binary: true", true},
 		{"workloads:", "thresholds: {chat.ttft: ['p(99.9)<=1m30s', 'rate > 5/m', 'value != 3%', 'mean < 4KiB']}\nworkloads:", true},
 
+		{"body: x", "body: x}\n  api:\n    protocol: http\n    load: {rate: 5/s}\n    http2: true\n    follow_redirects: 20\n    request: {path: /}\n    checks: [" + checks + "]\n  last:\n    protocol: sse\n    load: {rate: 1/s}\n    request: {path: /", true},
+		{"body: x", api("targets: {file: targets/plain.txt, format: http, order: random}"), true},
+
+		{"body: x", api("request: {path: /}, targets: {file: targets/plain.txt}"), false},
+		{"body: x", api("follow_redirects: 1"), false},
+		{"body: x", api("request: {path: /}, follow_redirects: 21"), false},
+		{"body: x", api("request: {path: /}, dialect: auto"), false},
+		{"body: x", api("request: {path: /}, checks: []"), false},
+		{"body: x", api("request: {path: /}, checks: [{}]"), false},
+		{"body: x", api("request: {path: /}, checks: [{status: 700}]"), false},
+		{"body: x", api("request: {path: /}, checks: [{status: 1xx}]"), false},
+		{"body: x", api("request: {path: /}, checks: [{status: []}]"), false},
+		{"body: x", api("request: {path: /}, checks: [{status: 200, body: {contains: a}}]"), false},
+		{"body: x", api("request: {path: /}, checks: [{header: {equals: a}}]"), false},
+		{"body: x", api("request: {path: /}, checks: [{header: {name: 'a b'}}]"), false},
+		{"body: x", api("request: {path: /}, checks: [{header: {name: a, equals: b, contains: c}}]"), false},
+		{"body: x", api("request: {path: /}, checks: [{json: {path: id}}]"), false},
+		{"body: x", api("request: {path: /}, checks: [{json: {path: $, contains: ''}}]"), false},
+		{"body: x", api("request: {path: /}, checks: [{body: {}}]"), false},
+		{"body: x", api("request: {path: /}, targets: {file: targets/plain.txt, format: xml}"), false},
+		{"protocol: sse\n", "protocol: sse\n    checks: [{status: 200}]\n", false},
+		{"protocol: sse\n", "protocol: sse\n    targets: {file: targets/plain.txt}\n", false},
 		{"rate: 5/s", "", false},
 		{"rate: 5/s", "rate: 5", false},
 		{"rate: 5/s", "rate: -5/s", false},

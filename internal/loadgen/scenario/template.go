@@ -94,6 +94,9 @@ func CompileTemplate(name, text string) (*Template, error) {
 	return t, nil
 }
 
+// Constant reports whether the text is the same for every arrival.
+func (t *Template) Constant() bool { return t.parsed == nil }
+
 // Append appends the text for one arrival to dst. On an error dst comes back as
 // it was.
 func (t *Template) Append(dst []byte, d *Data) ([]byte, error) {

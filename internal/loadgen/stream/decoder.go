@@ -2,6 +2,8 @@ package stream
 
 import (
 	"bytes"
+	"sync"
+	"sync/atomic"
 
 	"github.com/valyala/fastjson"
 )
@@ -41,8 +43,7 @@ const (
 	Reasoning       // thinking that precedes the answer
 )
 
-// A Reading is what one event said. Its slices belong to the decoder or the
-// event and are valid until the next Decode.
+// A Reading is what one event said.
 type Reading struct {
 	Token Token
 	// Terminal says that this is the dialect's last event: the stream is complete.
@@ -50,40 +51,53 @@ type Reading struct {
 	// Failed says that this is an error reported within the stream, with its
 	// type and message as far as it gave them.
 	Failed       bool
-	ErrorType    []byte
-	ErrorMessage []byte
+	ErrorType    string
+	ErrorMessage string
 	// OutputTokens is the stream's count of tokens so far, as the server has it,
 	// where HasUsage says that the event gave one.
 	OutputTokens int64
 	HasUsage     bool
-	// Finish is the reason the answer ended (stop_reason, finish_reason).
-	Finish []byte
 	// Malformed says that the dialect expects JSON and the data is none.
 	Malformed bool
+}
+
+// A Scratch holds the memory in which events are taken apart, for any number of
+// decoders: a stream that waits needs none. The zero value is ready for use, by
+// any number of goroutines at once.
+type Scratch struct {
+	first   atomic.Pointer[fastjson.Parser] // serves where one decoder is at work at a time
+	parsers sync.Pool
+}
+
+// keepParser bounds the event whose parse tree is kept, in bytes: a tree can be
+// fifty times the size of its text.
+const keepParser = 64 << 10
+
+func (s *Scratch) take() *fastjson.Parser {
+	if p := s.first.Swap(nil); p != nil {
+		return p
+	}
+	if p, ok := s.parsers.Get().(*fastjson.Parser); ok {
+		return p
+	}
+	return new(fastjson.Parser)
+}
+
+func (s *Scratch) giveBack(p *fastjson.Parser, parsed int) {
+	if parsed <= keepParser && !s.first.CompareAndSwap(nil, p) {
+		s.parsers.Put(p)
+	}
 }
 
 // A Decoder reads events in one dialect. One goroutine at a time may use it.
 type Decoder struct {
 	dialect Dialect
-	parser  *fastjson.Parser
-	largest int // event parsed since the last Reset, in bytes
+	scratch *Scratch
 }
 
-// NewDecoder returns a decoder for d.
-func NewDecoder(d Dialect) *Decoder {
-	return &Decoder{dialect: d, parser: new(fastjson.Parser)}
-}
-
-// keepParser bounds the event whose parse tree is kept over a Reset, in bytes:
-// a tree can be fifty times the size of its text.
-const keepParser = 64 << 10
-
-// Reset makes the decoder ready for another stream, in dialect d.
-func (d *Decoder) Reset(dialect Dialect) {
-	if d.largest > keepParser {
-		d.parser = new(fastjson.Parser)
-	}
-	d.dialect, d.largest = dialect, 0
+// NewDecoder returns a decoder for d that works in scratch.
+func NewDecoder(d Dialect, scratch *Scratch) Decoder {
+	return Decoder{dialect: d, scratch: scratch}
 }
 
 // Dialect returns the dialect in use: with Auto the one decided for, or Auto as
@@ -113,8 +127,9 @@ func (d *Decoder) Decode(e Event) Reading {
 		}
 		return Reading{Terminal: d.dialect == OpenAI}
 	}
-	d.largest = max(d.largest, len(e.Data))
-	v, err := d.parser.ParseBytes(e.Data)
+	parser := d.scratch.take()
+	defer d.scratch.giveBack(parser, len(e.Data))
+	v, err := parser.ParseBytes(e.Data)
 	isObject := err == nil && v.Type() == fastjson.TypeObject
 	if d.dialect == Auto {
 		d.dialect = Text

@@ -1,23 +1,31 @@
 package stream
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// reading is a Reading with its slices copied.
+// reading is a Reading whose usage is one field.
 type reading struct {
-	Token                         Token
-	Terminal, Failed, Malformed   bool
-	ErrorType, ErrorMessage, Stop string
-	Usage                         int64 // -1: none
+	Token                       Token
+	Terminal, Failed, Malformed bool
+	ErrorType, ErrorMessage     string
+	Usage                       int64 // -1: none
+}
+
+// newDecoder is a decoder with a scratch of its own.
+func newDecoder(d Dialect) *Decoder {
+	made := NewDecoder(d, new(Scratch))
+	return &made
 }
 
 func decode(d *Decoder, kind, data string) reading {
 	r := d.Decode(Event{Type: []byte(kind), Data: []byte(data)})
-	out := reading{r.Token, r.Terminal, r.Failed, r.Malformed, string(r.ErrorType), string(r.ErrorMessage), string(r.Finish), -1}
+	out := reading{r.Token, r.Terminal, r.Failed, r.Malformed, r.ErrorType, r.ErrorMessage, -1}
 	if r.HasUsage {
 		out.Usage = r.OutputTokens
 	}
@@ -46,7 +54,7 @@ func TestDecode(t *testing.T) {
 		{Anthropic, "tool input", "content_block_delta", `{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\""}}`, content},
 		{Anthropic, "empty tool input", "content_block_delta", `{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":""}}`, nothing},
 		{Anthropic, "unnamed event", "", `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}`, content},
-		{Anthropic, "message_delta", "message_delta", `{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":42}}`, reading{Stop: "end_turn", Usage: 42}},
+		{Anthropic, "message_delta", "message_delta", `{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":42}}`, reading{Usage: 42}},
 		{Anthropic, "message_stop", "message_stop", `{"type":"message_stop"}`, end},
 		{Anthropic, "error", "error", `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`, reading{Failed: true, ErrorType: "overloaded_error", ErrorMessage: "Overloaded", Usage: -1}},
 		{Anthropic, "error by name alone", "error", `{}`, reading{Failed: true, Usage: -1}},
@@ -71,7 +79,7 @@ func TestDecode(t *testing.T) {
 		{OpenAI, "empty tool call", "", `{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":""}}]}}]}`, nothing},
 		{OpenAI, "function call", "", `{"choices":[{"delta":{"function_call":{"arguments":"{}"}}}]}`, content},
 		{OpenAI, "completions text", "", `{"choices":[{"text":"Hi"}]}`, content},
-		{OpenAI, "finish", "", `{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`, reading{Stop: "stop", Usage: -1}},
+		{OpenAI, "finish", "", `{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}`, reading{Usage: -1}},
 		{OpenAI, "usage", "", `{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":17}}`, reading{Usage: 17}},
 		{OpenAI, "null usage", "", `{"choices":[{"delta":{"content":"x"}}],"usage":null}`, content},
 		{OpenAI, "done", "", `[DONE]`, end},
@@ -92,7 +100,7 @@ func TestDecode(t *testing.T) {
 		{Text, "error event", "error", "boom", reading{Failed: true, ErrorMessage: "boom", Usage: -1}},
 	} {
 		t.Run(tt.dialect.String()+" "+tt.name, func(t *testing.T) {
-			d := NewDecoder(tt.dialect)
+			d := newDecoder(tt.dialect)
 			if diff := cmp.Diff(tt.want, decode(d, tt.kind, tt.data)); diff != "" {
 				t.Error(diff)
 			}
@@ -122,7 +130,7 @@ func TestAutoDecides(t *testing.T) {
 		{`{"type":`, Text, Content},
 		{``, Auto, None},
 	} {
-		d := NewDecoder(Auto)
+		d := newDecoder(Auto)
 		if r := decode(d, "", tt.first); r.Token != tt.token {
 			t.Errorf("%s: token %v, want %v", tt.first, r.Token, tt.token)
 		}
@@ -132,31 +140,48 @@ func TestAutoDecides(t *testing.T) {
 		if d.EndsAtEOF() != (tt.want == Text) {
 			t.Errorf("%s: EndsAtEOF is %v", tt.first, d.EndsAtEOF())
 		}
-		// The decision holds for the stream, and only for it.
+		// The decision holds for the stream.
 		decode(d, "", "a word")
 		if tt.want != Auto && d.Dialect() != tt.want {
 			t.Errorf("%s: dialect changed to %v", tt.first, d.Dialect())
 		}
-		d.Reset(Auto)
-		if d.Dialect() != Auto {
-			t.Errorf("%s: dialect %v after Reset", tt.first, d.Dialect())
+	}
+}
+
+// A tree of fifty times its text is let go; that of an ordinary event serves the
+// next decoder.
+func TestScratchLetsLargeTreesGo(t *testing.T) {
+	var s Scratch
+	for _, tt := range []struct {
+		parsed int
+		kept   bool
+	}{{keepParser, true}, {keepParser + 1, false}} {
+		p := s.take()
+		s.giveBack(p, tt.parsed)
+		if kept := s.take() == p; kept != tt.kept {
+			t.Errorf("after an event of %d bytes: kept %v", tt.parsed, kept)
 		}
 	}
 }
 
-func TestDecoderLetsLargeTreesGo(t *testing.T) {
-	d := NewDecoder(OpenAI)
-	small := d.parser
-	decode(d, "", `{"choices":[]}`)
-	d.Reset(OpenAI)
-	if d.parser != small {
-		t.Error("a small parse tree was thrown away")
+// Decoders that share a scratch do not disturb each other.
+func TestScratchIsShared(t *testing.T) {
+	var s Scratch
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			d := NewDecoder(OpenAI, &s)
+			want := reading{Failed: true, ErrorType: fmt.Sprint("type", i), ErrorMessage: strings.Repeat(fmt.Sprint(i), 50), Usage: -1}
+			for range 500 {
+				got := decode(&d, "", fmt.Sprintf(`{"error":{"type":%q,"message":%q}}`, want.ErrorType, want.ErrorMessage))
+				if got != want {
+					t.Errorf("%+v, want %+v", got, want)
+					return
+				}
+			}
+		})
 	}
-	decode(d, "", "["+strings.Repeat("1,", keepParser)+"1]")
-	d.Reset(OpenAI)
-	if d.parser == small {
-		t.Error("a large parse tree was kept")
-	}
+	wg.Wait()
 }
 
 func FuzzDialect(f *testing.F) {
@@ -171,7 +196,7 @@ func FuzzDialect(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, kind, data string) {
 		for _, dialect := range []Dialect{Auto, Anthropic, OpenAI, Text} {
-			d := NewDecoder(dialect)
+			d := newDecoder(dialect)
 			first := decode(d, kind, data)
 			decided := d.Dialect()
 			if dialect != Auto && decided != dialect {
@@ -183,9 +208,8 @@ func FuzzDialect(f *testing.F) {
 			if first.Usage < -1 {
 				t.Fatalf("%v: negative usage %d", dialect, first.Usage)
 			}
-			// A used decoder in the decided dialect reads the same event the same way.
-			d.Reset(decided)
-			if diff := cmp.Diff(first, decode(d, kind, data)); diff != "" {
+			// A decoder in the decided dialect reads the same event the same way.
+			if diff := cmp.Diff(first, decode(newDecoder(decided), kind, data)); diff != "" {
 				t.Fatalf("%v: %s", dialect, diff)
 			}
 		}

@@ -22,7 +22,6 @@ func anthropic(e Event, v *fastjson.Value) Reading {
 		r.Token = anthropicDelta(v.Get("delta"))
 	case "message_delta":
 		r.usage(v.Get("usage"), "output_tokens")
-		r.Finish = v.GetStringBytes("delta", "stop_reason")
 	case "message_stop":
 		r.Terminal = true
 	}
@@ -66,9 +65,6 @@ func openAI(e Event, v *fastjson.Value) Reading {
 		case token == Reasoning && r.Token == None:
 			r.Token = Reasoning
 		}
-		if reason := choice.GetStringBytes("finish_reason"); len(reason) > 0 {
-			r.Finish = reason
-		}
 	}
 	r.usage(v.Get("usage"), "completion_tokens")
 	return r
@@ -101,7 +97,7 @@ func text(e Event) Reading {
 	case string(e.Type) == "done" || string(bytes.TrimSpace(e.Data)) == done:
 		return Reading{Terminal: true}
 	case string(e.Type) == "error":
-		return Reading{Failed: true, ErrorMessage: e.Data}
+		return Reading{Failed: true, ErrorMessage: string(e.Data)}
 	case len(e.Data) > 0:
 		return Reading{Token: Content}
 	}
@@ -119,11 +115,11 @@ func (r *Reading) usage(v *fastjson.Value, key string) {
 func (r *Reading) fail(v *fastjson.Value) {
 	r.Failed = true
 	if v != nil && v.Type() == fastjson.TypeString {
-		r.ErrorMessage = v.GetStringBytes()
+		r.ErrorMessage = string(v.GetStringBytes())
 		return
 	}
-	r.ErrorMessage = v.GetStringBytes("message")
-	if r.ErrorType = v.GetStringBytes("type"); len(r.ErrorType) == 0 {
-		r.ErrorType = v.GetStringBytes("code")
+	r.ErrorMessage = string(v.GetStringBytes("message"))
+	if r.ErrorType = string(v.GetStringBytes("type")); r.ErrorType == "" {
+		r.ErrorType = string(v.GetStringBytes("code"))
 	}
 }

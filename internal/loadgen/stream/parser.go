@@ -13,8 +13,9 @@ const DefaultMaxEvent = 1 << 20
 // ErrTooLarge is in the chain of the error for an event beyond the limit.
 var ErrTooLarge = errors.New("event too large")
 
-// An Event is one dispatched event. Its slices belong to the parser and are
-// valid only until the function that was given the event returns.
+// An Event is one dispatched event. Its slices belong to the parser, or to the
+// chunk it was fed, and are valid only until the function that was given the
+// event returns.
 type Event struct {
 	// Type is the event field; empty where there was none, which clients call "message".
 	Type []byte
@@ -37,11 +38,13 @@ type Parser struct {
 	// DefaultMaxEvent.
 	MaxEvent int
 
-	line    []byte // begun and not ended
-	data    []byte // of the event so far, each line followed by LF
-	kind    []byte
-	id      []byte
-	comment []byte
+	line []byte // begun and not ended
+	id   []byte
+
+	// The block so far. What lies within one chunk is used where it lies, so that
+	// an event which comes whole, as most do, is not copied.
+	data, kind, comment block
+	hasData             bool
 
 	begun  bool // past the byte order mark, or past where it would be
 	bom    int  // bytes of the byte order mark seen
@@ -52,6 +55,29 @@ type Parser struct {
 	err         error
 }
 
+// A block is one field of an event that has not come to its end.
+type block struct {
+	text []byte // may lie in the chunk
+	own  []byte // the parser's buffer
+}
+
+func (b *block) clear() { b.text = nil }
+
+// keep copies the text out of the chunk.
+func (b *block) keep() {
+	b.own = append(b.own[:0], b.text...)
+	b.text = b.own
+}
+
+// append adds to a text that is kept from now on.
+func (b *block) append(sep byte, more []byte) {
+	b.own = append(append(append(b.own[:0], b.text...), sep), more...)
+	b.text = b.own
+}
+
+// reset empties the block and keeps its buffer, unless that is large.
+func (b *block) reset() { *b = block{own: emptied(b.own)} }
+
 // byteOrderMark is stripped once, from the stream's beginning.
 const byteOrderMark = "\xef\xbb\xbf"
 
@@ -61,10 +87,12 @@ const keepBuffer = 64 << 10
 // Reset makes p ready for another stream. It keeps the buffers, unless an event
 // has made them large.
 func (p *Parser) Reset() {
+	for _, b := range []*block{&p.data, &p.kind, &p.comment} {
+		b.reset()
+	}
 	*p = Parser{
-		MaxEvent: p.MaxEvent,
-		line:     emptied(p.line), data: emptied(p.data), kind: emptied(p.kind),
-		id: emptied(p.id), comment: emptied(p.comment),
+		MaxEvent: p.MaxEvent, line: emptied(p.line), id: emptied(p.id),
+		data: p.data, kind: p.kind, comment: p.comment,
 	}
 }
 
@@ -109,6 +137,7 @@ func (p *Parser) Feed(chunk []byte, emit func(Event)) error {
 		end := min(lf, cr)
 		if end == len(chunk) {
 			p.line = append(p.line, chunk[at:]...)
+			p.keep()
 			return p.check(len(p.line))
 		}
 		line := chunk[at:end]
@@ -119,21 +148,34 @@ func (p *Parser) Feed(chunk []byte, emit func(Event)) error {
 		if err := p.check(len(line)); err != nil {
 			return err
 		}
-		err := p.takeLine(line, emit)
-		p.line = p.line[:0]
-		if err != nil {
+		if err := p.takeLine(line, emit); err != nil {
 			return err
+		}
+		if len(p.line) > 0 {
+			p.keep()
+			p.line = p.line[:0]
 		}
 		at = end + 1
 		if chunk[end] == '\r' {
 			if at == len(chunk) {
 				p.skipLF = true
+				p.keep()
 				return nil
 			}
 			if chunk[at] == '\n' {
 				at++
 			}
 		}
+	}
+}
+
+// keep copies what there is of the present block out of the chunk, which is the
+// caller's again.
+func (p *Parser) keep() {
+	if p.hasData || len(p.kind.text) > 0 || len(p.comment.text) > 0 {
+		p.data.keep()
+		p.kind.keep()
+		p.comment.keep()
 	}
 }
 
@@ -182,7 +224,7 @@ func (p *Parser) takeLine(line []byte, emit func(Event)) error {
 	}
 	name, value, colon := bytes.Cut(line, []byte{':'})
 	if colon && len(name) == 0 {
-		p.comment = append(p.comment[:0], value...)
+		p.comment.text = value
 		return nil
 	}
 	if len(value) > 0 && value[0] == ' ' {
@@ -190,12 +232,16 @@ func (p *Parser) takeLine(line []byte, emit func(Event)) error {
 	}
 	switch string(name) {
 	case "data":
-		if err := p.check(len(p.data) + len(value)); err != nil {
+		if err := p.check(len(p.data.text) + len(value)); err != nil {
 			return err
 		}
-		p.data = append(append(p.data, value...), '\n')
+		if !p.hasData {
+			p.hasData, p.data.text = true, value
+			break
+		}
+		p.data.append('\n', value)
 	case "event":
-		p.kind = append(p.kind[:0], value...)
+		p.kind.text = value
 	case "id":
 		if bytes.IndexByte(value, 0) < 0 {
 			p.id = append(p.id[:0], value...)
@@ -229,8 +275,11 @@ func (p *Parser) retry(value []byte) {
 // dispatch ends a block: it emits the event unless there was no data, and
 // forgets everything but the ID.
 func (p *Parser) dispatch(emit func(Event)) {
-	if len(p.data) > 0 {
-		emit(Event{Type: p.kind, Data: p.data[:len(p.data)-1], ID: p.id, Comment: p.comment})
+	if p.hasData {
+		emit(Event{Type: p.kind.text, Data: p.data.text, ID: p.id, Comment: p.comment.text})
 	}
-	p.data, p.kind, p.comment = p.data[:0], p.kind[:0], p.comment[:0]
+	p.hasData = false
+	p.data.clear()
+	p.kind.clear()
+	p.comment.clear()
 }

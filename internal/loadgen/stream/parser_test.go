@@ -254,7 +254,7 @@ func TestNoAllocations(t *testing.T) {
 	for name, wire := range map[string]string{"anthropic": anthropicChunk, "openai": openAIChunk, "text": "data: hello\n\n"} {
 		t.Run(name, func(t *testing.T) {
 			var p Parser
-			d := NewDecoder(Auto)
+			d := newDecoder(Auto)
 			tokens := 0
 			emit := func(e Event) {
 				if d.Decode(e).Token == Content {
@@ -280,7 +280,7 @@ func TestNoAllocations(t *testing.T) {
 
 func BenchmarkAnthropicToken(b *testing.B) {
 	var p Parser
-	d := NewDecoder(Anthropic)
+	d := newDecoder(Anthropic)
 	emit := func(e Event) { d.Decode(e) }
 	in := []byte(anthropicChunk)
 	b.SetBytes(int64(len(in)))

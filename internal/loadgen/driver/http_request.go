@@ -1,0 +1,117 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/edgeload/edgeload/internal/loadgen/engine"
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+)
+
+// httpRequests makes the request of each arrival of an http workload. Any number
+// of goroutines may use it at once.
+type httpRequests struct {
+	base *url.URL
+	seed uint64
+
+	// built are the requests that are the same for every arrival: one, or those of
+	// a target file.
+	built   []*http.Request
+	targets *scenario.TargetRequests // nil without a target file
+
+	template *requestTemplate // nil where built are all there are
+	rows     *scenario.Rows   // nil without a feed
+}
+
+// newHTTPRequests reads w's target file, or compiles its request.
+func newHTTPRequests(sc *scenario.Scenario, w *scenario.Workload) (*httpRequests, error) {
+	h := &httpRequests{seed: sc.Seed}
+	switch {
+	case w.Targets != nil:
+		return h, h.open(sc, w.Targets)
+	case w.Request == nil:
+		return nil, fmt.Errorf("http workload with neither a request nor targets")
+	}
+	t, err := newRequestTemplate(sc.Target, w.Request, "")
+	if err != nil {
+		return nil, err
+	}
+	h.base, h.template = t.base, t
+	if w.Feed != nil {
+		if h.rows, err = scenario.OpenFeed(sc.Dir, w.Feed, sc.Seed); err != nil {
+			return nil, err
+		}
+	}
+	if t.constant() {
+		req, err := t.build(context.Background(), &scenario.Data{})
+		if err != nil {
+			return nil, err
+		}
+		h.built, h.template = []*http.Request{req}, nil
+	}
+	return h, nil
+}
+
+// open builds the requests of a target file.
+func (h *httpRequests) open(sc *scenario.Scenario, t *scenario.Targets) (err error) {
+	if h.base, err = url.Parse(sc.Target); err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	if h.targets, err = scenario.OpenTargets(sc, t); err != nil {
+		return err
+	}
+	for _, target := range h.targets.All {
+		to, err := h.base.Parse(target.Path)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", t.File, target.Line, err)
+		}
+		var body io.Reader
+		if len(target.Body) > 0 {
+			body = bytes.NewReader(target.Body)
+		}
+		req, err := http.NewRequestWithContext(context.Background(), target.Method, to.String(), body)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", t.File, target.Line, err)
+		}
+		req.Header["User-Agent"] = []string{userAgent}
+		for name, values := range target.Headers { // names stay as they are written
+			if strings.EqualFold(name, "User-Agent") { // but this, which net/http looks for
+				name = "User-Agent"
+			}
+			req.Header[name] = values
+		}
+		h.built = append(h.built, req)
+	}
+	return nil
+}
+
+// build makes the request of a. A request without a body may be shared: it is
+// not to be changed.
+func (h *httpRequests) build(run *engine.Run, a engine.Arrival) (*http.Request, error) {
+	if h.template != nil {
+		data := &scenario.Data{Seq: a.Seq, User: a.User, Workload: run.Workload, RunID: run.ID, Seed: h.seed}
+		if h.rows != nil {
+			data.Feed = h.rows.Row(a.Seq)
+		}
+		return h.template.build(context.Background(), data)
+	}
+	req := h.built[0]
+	if h.targets != nil {
+		req = h.built[h.targets.Index(a.Seq)]
+	}
+	if req.GetBody == nil {
+		return req, nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	req = req.WithContext(req.Context())
+	req.Body = body
+	return req, nil
+}

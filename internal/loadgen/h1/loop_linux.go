@@ -1,0 +1,185 @@
+package h1
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// readBuffer is the size of a loop's one buffer, in bytes.
+	readBuffer = 64 << 10
+	// eventsAtOnce is how many sockets one wait reports.
+	eventsAtOnce = 256
+	// tick is how often timers and the end of the loop are looked for.
+	tick = 20 * time.Millisecond
+)
+
+// A loop waits for many connections in one goroutine.
+//
+// Where events are many it does not hurry: it looks once a gathering time and
+// takes all that have come, which spares a wake-up for each. When they came is
+// told by the kernel's stamps, not by when they are looked at.
+type loop struct {
+	epoll  int
+	events []unix.EpollEvent
+	buf    []byte
+	heads  *headReader
+	pace   pace
+	ending atomic.Bool
+	ended  chan struct{}
+
+	mu     sync.Mutex
+	timers timers
+	table  atomic.Pointer[[]atomic.Pointer[conn]] // by descriptor; written under mu
+}
+
+func newLoop() (*loop, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make an event loop: %w", os.NewSyscallError("epoll_create1", err))
+	}
+	l := &loop{
+		epoll: epoll, events: make([]unix.EpollEvent, eventsAtOnce),
+		buf: make([]byte, readBuffer), heads: newHeadReader(), ended: make(chan struct{}),
+	}
+	l.table.Store(new([]atomic.Pointer[conn]))
+	go l.run() // close waits for it
+	return l, nil
+}
+
+// close ends the loop and closes its connections.
+func (l *loop) close() {
+	l.ending.Store(true)
+	<-l.ended
+	for i := range *l.table.Load() {
+		if c := (*l.table.Load())[i].Load(); c != nil {
+			c.mu.Lock()
+			c.drop()
+			c.mu.Unlock()
+		}
+	}
+	_ = unix.Close(l.epoll) // nothing is waited for any more
+}
+
+// run serves until close, and looks at the timers once a tick.
+func (l *loop) run() {
+	defer close(l.ended)
+	var due []*conn
+	gathering := time.NewTimer(0)
+	defer gathering.Stop()
+	<-gathering.C
+	for last := time.Now(); !l.ending.Load(); {
+		patience := tick
+		if l.pace.gathers() {
+			gathering.Reset(gather)
+			<-gathering.C
+			patience = 0
+		}
+		handled := l.serve(patience)
+		now := time.Now()
+		l.pace.handled(handled, now)
+		if now.Sub(last) < tick {
+			continue
+		}
+		last = now
+		due = l.due(due[:0])
+		for _, c := range due {
+			c.expired(now)
+		}
+		clear(due)
+	}
+}
+
+// serve waits for events, for so long at most, handles all there are and says
+// how many.
+func (l *loop) serve(patience time.Duration) (handled int) {
+	for {
+		n, err := unix.EpollWait(l.epoll, l.events, int(patience/time.Millisecond))
+		if err != nil {
+			return handled // interrupted; a valid descriptor and buffer have no other error
+		}
+		table := *l.table.Load()
+		for _, e := range l.events[:n] {
+			if c := table[e.Fd].Load(); c != nil {
+				c.ready(events(e.Events))
+			}
+		}
+		if handled += n; n < len(l.events) {
+			return handled
+		}
+		patience = 0
+	}
+}
+
+// due appends the connections whose timers have gone off.
+func (l *loop) due(to []*conn) []*conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.timers.due(to)
+}
+
+// arm has c.expired called at t or soon after, if not sooner.
+func (l *loop) arm(c *conn, t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timers.arm(c, t)
+}
+
+// add has the loop wait for c.
+func (l *loop) add(c *conn, writable bool) error {
+	l.mu.Lock()
+	table := *l.table.Load()
+	if c.fd >= len(table) {
+		wider := make([]atomic.Pointer[conn], max(2*len(table), c.fd+1, 1024))
+		for i := range table {
+			wider[i].Store(table[i].Load())
+		}
+		l.table.Store(&wider)
+		table = wider
+	}
+	table[c.fd].Store(c)
+	l.mu.Unlock()
+	return l.control(unix.EPOLL_CTL_ADD, c, writable)
+}
+
+// watch has the loop wait for c to be writable too, or no longer.
+func (l *loop) watch(c *conn, writable bool) error {
+	return l.control(unix.EPOLL_CTL_MOD, c, writable)
+}
+
+// control registers c for edges: an event says that something has come since the
+// last, and what there is has to be read to its end.
+func (l *loop) control(op int, c *conn, writable bool) error {
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(c.fd)}
+	if writable {
+		e.Events |= unix.EPOLLOUT
+	}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, op, c.fd, &e))
+}
+
+// forget stops waiting for c, which is about to be closed: that takes it out of
+// the kernel's set.
+func (l *loop) forget(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timers.remove(c)
+	if table := *l.table.Load(); c.awaiting && table[c.fd].Load() == c {
+		table[c.fd].Store(nil)
+	}
+}
+
+// events is what epoll says of a socket.
+type events uint32
+
+func (e events) writable() bool { return e&unix.EPOLLOUT != 0 }
+
+// failed: an error, or a transmit stamp, is in the queue of errors.
+func (e events) failed() bool { return e&unix.EPOLLERR != 0 }
+
+// ends: no more is to come than there is.
+func (e events) ends() bool { return e&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 }
