@@ -28,8 +28,8 @@ type gate struct {
 }
 
 // burst is how much of the rate may be begun at once after a pause: enough that
-// the few who happen to come together do not wait for each other.
-const burst = 5 * time.Millisecond
+// a hundred who come together, by the default rate, do not wait for each other.
+const burst = 20 * time.Millisecond
 
 // newGate returns the gate that c asks for; nil where it asks for none.
 func newGate(c scenario.Connect) *gate {

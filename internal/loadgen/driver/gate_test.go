@@ -18,7 +18,7 @@ import (
 // in the order of coming, and each is told how long it waited.
 func TestGatePacesAStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const storm, first = 2000, 5 // 5 ms of the rate
+		const storm, first = 2000, 20 // 20 ms of the rate
 		g := newGate(scenario.Connect{Rate: 1000, AtOnce: 50})
 		start := time.Now()
 		var (

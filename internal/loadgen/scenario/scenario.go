@@ -102,7 +102,7 @@ type Workload struct {
 // those it has still to accept is short. What waits for its turn is in
 // connect_wait, and in every latency from the intended start.
 type Connect struct {
-	// Rate is how many connects are begun a second; 5 ms of it may come at once.
+	// Rate is how many connects are begun a second; 20 ms of it may come at once.
 	// Default 5000/s.
 	Rate Rate `yaml:"rate,omitempty" json:"rate"`
 	// AtOnce is how many connects may be under way at once, TLS and upgrade
