@@ -107,11 +107,20 @@ func (o *outcome) add(res *result.Result) {
 		o.interrupted = append(o.interrupted, name)
 	}
 	if res.Validity.State == result.Invalid {
-		o.invalid = append(o.invalid, name)
+		o.invalid = append(o.invalid, name+because(res.Validity))
 	}
 	if gate.Failed(res.Thresholds) {
 		o.failed = append(o.failed, name)
 	}
+}
+
+// because is the worst reason of a verdict and its remedy, in one line.
+func because(v result.Validity) string {
+	if len(v.Reasons) == 0 {
+		return ""
+	}
+	worst := v.Reasons[0]
+	return fmt.Sprintf(": %s: %s: %s", worst.Check, worst.Detail, worst.Remedy)
 }
 
 // err is the reason in one line, or nil when everything passed. An interrupted
@@ -122,7 +131,7 @@ func (o *outcome) err() error {
 	case len(o.interrupted) > 0:
 		return &exit{exitInterrupted, fmt.Errorf("interrupted: %s", list(o.interrupted))}
 	case len(o.invalid) > 0:
-		return &exit{exitInvalid, fmt.Errorf("INVALID: %s", list(o.invalid))}
+		return &exit{exitInvalid, fmt.Errorf("INVALID: %s", strings.Join(o.invalid, "; "))}
 	case len(o.failed) > 0:
 		return &exit{exitThreshold, fmt.Errorf("thresholds failed: %s", list(o.failed))}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
 // A destination is what decides which transport a workload's requests take.
@@ -22,7 +23,20 @@ type destination struct {
 	keep  int  // connections kept open idle
 }
 
-// openTransport returns the transport for requests to a destination over
+// defaultKeep is how many connections stay open idle where the scenario sets no
+// bound of its own.
+const defaultKeep = 10_000
+
+// destinationOf is the destination of w's requests, which go to base.
+func destinationOf(w *scenario.Workload, base *url.URL) destination {
+	keep := max(w.Load.MaxInFlight, w.Load.Users)
+	if keep == 0 {
+		keep = defaultKeep
+	}
+	return destination{base: base, prior: w.HTTP2 && base.Scheme == "http", keep: keep}
+}
+
+// chooseTransport returns the transport for requests to a destination over
 // connections of d:
 //
 //   - net/http through a proxy, with HTTP/2 by prior knowledge, and where there
@@ -30,7 +44,7 @@ type destination struct {
 //   - event loops for HTTP/1.1;
 //   - on https, whose server decides by ALPN, event loops until a connection turns
 //     out to speak HTTP/2, and net/http from then on.
-func openTransport(clock engine.Clock, d *dialer, to destination) (transport, error) {
+func chooseTransport(clock engine.Clock, d *dialer, to destination) (transport, error) {
 	onNetHTTP := newNetHTTP(clock, newTransport(d, to.prior, to.keep))
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: to.base}); to.prior || proxy != nil || err != nil {
 		return onNetHTTP, nil
@@ -41,8 +55,6 @@ func openTransport(clock engine.Clock, d *dialer, to destination) (transport, er
 		return onNetHTTP, nil
 	case err != nil:
 		return nil, err
-	case to.base.Scheme == "http":
-		return onLoops, nil
 	}
 	return newNegotiated(onLoops, onNetHTTP), nil
 }
@@ -70,8 +82,8 @@ type http2Error struct {
 
 func (e *http2Error) Error() string { return e.addr + " speaks HTTP/2" }
 
-// A negotiated transport is on event loops until a connection speaks HTTP/2.
-// That connection, and any opened at the same time, are net/http's then.
+// A negotiated transport is on event loops, and for https until a connection
+// speaks HTTP/2. That connection, and any opened at the same time, are net/http's then.
 type negotiated struct {
 	one *loops
 	two *netHTTP
@@ -94,7 +106,11 @@ func newNegotiated(one *loops, two *netHTTP) *negotiated {
 }
 
 func (t *negotiated) start(ctx context.Context, req *http.Request, until time.Duration, x exchange) {
-	if t.is2.Load() {
+	switch {
+	case req.URL.Scheme == "http":
+		t.one.start(ctx, req, until, x)
+		return
+	case t.is2.Load():
 		t.two.start(ctx, req, until, x)
 		return
 	}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/edgeload/edgeload/internal/loadgen/result"
 )
 
 // Classes of failure that every driver shares. They are few and stable, since
@@ -24,9 +26,9 @@ const (
 	classTLS         = "tls"
 	classClosed      = "closed early"
 	classProtocol    = "protocol"
-	classStreamReset = "stream reset" // HTTP/2's RST_STREAM
-	classLocalLimit  = "local limit"  // this machine is out of descriptors or ports: the generator's own failure
-	classUnfinished  = "unfinished"   // cut at the end of the drain
+	classStreamReset = "stream reset"    // HTTP/2's RST_STREAM
+	classLocalLimit  = result.LocalLimit // this machine is out of descriptors or ports: the generator's own failure
+	classUnfinished  = "unfinished"      // cut at the end of the drain
 	classOther       = "other"
 )
 

@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,20 +11,17 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/stream"
 )
 
-const (
-	// sseDefaultTimeout of one stream, from its actual start.
-	sseDefaultTimeout = 60 * time.Second
-	// defaultKeep is how many connections stay open idle where the scenario sets
-	// no bound of its own.
-	defaultKeep = 10_000
-)
+// sseDefaultTimeout of one stream, from its actual start.
+const sseDefaultTimeout = 60 * time.Second
+
+// eventStream is the media type of an answer that is one.
+const eventStream = "text/event-stream"
 
 // sseDriver does the arrivals of an sse workload: each is one request whose
 // answer is an event stream, read to its end.
 type sseDriver struct {
-	request   *requestTemplate
-	rows      *scenario.Rows // nil without a feed
-	seed      uint64
+	requests  *requests
+	log       connectionLog
 	dialect   stream.Dialect
 	timeout   time.Duration
 	dialer    *dialer
@@ -46,30 +42,18 @@ type sseDriver struct {
 
 // newSSE makes the driver for w.
 func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Driver, error) {
-	if w.Request == nil {
-		return nil, fmt.Errorf("sse workload without a request")
-	}
-	request, err := newRequestTemplate(sc.Target, w.Request, "text/event-stream")
+	requests, err := newRequests(sc, w, eventStream)
 	if err != nil {
 		return nil, err
 	}
 	d := &sseDriver{
-		request: request,
-		seed:    sc.Seed,
-		dialect: dialectOf(w.Dialect),
-		timeout: timeoutOr(w.Timeout, sseDefaultTimeout),
-	}
-	if w.Feed != nil {
-		if d.rows, err = scenario.OpenFeed(sc.Dir, w.Feed, sc.Seed); err != nil {
-			return nil, err
-		}
-	}
-	keep := max(w.Load.MaxInFlight, w.Load.Users)
-	if keep == 0 {
-		keep = defaultKeep
+		requests: requests,
+		dialect:  dialectOf(w.Dialect),
+		timeout:  timeoutOr(w.Timeout, sseDefaultTimeout),
+		to:       destinationOf(w, requests.base),
+		log:      connectionLog{connectMetrics: connectMetrics{sseConnections, sseConnectWait, sseDNS, sseDial, sseTLS}},
 	}
 	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
-	d.to = destination{base: request.base, prior: w.HTTP2 && request.base.Scheme == "http", keep: keep}
 	return d, nil
 }
 
@@ -89,7 +73,7 @@ func dialectOf(d scenario.Dialect) stream.Dialect {
 func (d *sseDriver) Begin(run engine.Run) error {
 	d.run = run
 	var err error
-	d.transport, err = openTransport(run.Clock, d.dialer, d.to)
+	d.transport, err = chooseTransport(run.Clock, d.dialer, d.to)
 	return err
 }
 
@@ -105,28 +89,13 @@ func (d *sseDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Record
 		s = newSSEStream(d)
 	}
 	s.begin(a, rec, d.dialect, over)
-	req, err := d.request.build(withConnectTimes(ctx, noteConnection(rec)), d.data(a))
+	req, err := d.requests.build(&d.run, a)
 	if err != nil {
 		d.ended(s, ending{outcomeNotSent, classTemplate, excerpt(err.Error())})
 		return
 	}
 	s.bodySize = req.ContentLength
-	d.transport.start(req.Context(), req, a.Started+d.timeout, s)
-}
-
-// noteConnection records the set-up of connections on rec.
-func noteConnection(rec *engine.Recorder) func(connectTimes) {
-	return func(t connectTimes) {
-		rec.Add(sseConnections, 1)
-		rec.Record(sseConnectWait, int64(t.Wait))
-		rec.Record(sseDial, int64(t.Dial))
-		if t.DNS > 0 {
-			rec.Record(sseDNS, int64(t.DNS))
-		}
-		if t.TLS > 0 {
-			rec.Record(sseTLS, int64(t.TLS))
-		}
-	}
+	d.transport.start(d.log.context(ctx, rec), req, a.Started+d.timeout, s)
 }
 
 // measured says that a counts: it does not lie in the warm-up.
@@ -171,15 +140,4 @@ func (d *sseDriver) End(rec *engine.Recorder) {
 	rec.Balance("streams = complete + truncated + in_band_error + http_error + timeout + connection_error + unfinished + not_sent",
 		d.begun.Load(), ended)
 	rec.Balance("chunks = gaps + streams with a token", d.chunks.Load(), d.intervals.Load()+d.withToken.Load())
-}
-
-// data is what the templates see of arrival a.
-func (d *sseDriver) data(a engine.Arrival) *scenario.Data {
-	data := &scenario.Data{
-		Seq: a.Seq, User: a.User, Workload: d.run.Workload, RunID: d.run.ID, Seed: d.seed,
-	}
-	if d.rows != nil {
-		data.Feed = d.rows.Row(a.Seq)
-	}
-	return data
 }

@@ -44,7 +44,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 }
 
 func (w *workload) result() (result.Workload, error) {
-	out := result.Workload{Name: w.Name, Protocol: w.Protocol, Errors: w.driven.errors(), Balances: w.driven.sums()}
+	out := result.Workload{Name: w.Name, Protocol: w.Protocol, Headline: w.Metrics[w.Headline].Name, Errors: w.driven.errors(), Balances: w.driven.sums()}
 	for _, t := range []*tally{w.own, w.driven} {
 		m, err := t.results()
 		if err != nil {

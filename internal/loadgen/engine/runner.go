@@ -116,7 +116,7 @@ func (r *run) carryOut(ctx context.Context, id string, started time.Time) (*resu
 	health := newHealthWatch(r.clock)
 	watchers.Go(func() { r.watch(over, health) })
 	interrupted := false
-	watchers.Go(func() { interrupted = r.conduct(ctx, over, cut) })
+	watchers.Go(func() { interrupted = r.conduct(ctx, over, cut, health) })
 
 	for _, w := range r.workloads {
 		arrivals.Go(func() {
@@ -141,7 +141,7 @@ func (r *run) carryOut(ctx context.Context, id string, started time.Time) (*resu
 // conduct closes stopping when the last arrival is due or ctx ends, whichever
 // is first, and cuts what is still in flight when the drain time has passed. It
 // answers whether ctx ended before the run was over.
-func (r *run) conduct(ctx context.Context, over <-chan struct{}, cut func()) (interrupted bool) {
+func (r *run) conduct(ctx context.Context, over <-chan struct{}, cut func(), health *healthWatch) (interrupted bool) {
 	drain := time.Duration(r.plan.Scenario.Drain)
 	timer := time.NewTimer(r.end - r.clock.Now())
 	defer timer.Stop()
@@ -151,6 +151,7 @@ func (r *run) conduct(ctx context.Context, over <-chan struct{}, cut func()) (in
 	case <-ctx.Done():
 		drain = min(drain, interruptDrain)
 	}
+	health.stop()
 	r.stop()
 	cutAt := r.clock.Now() + drain
 	done := ctx.Done()

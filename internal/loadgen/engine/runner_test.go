@@ -330,6 +330,39 @@ func TestInterruptedRunIsJudgedByWhatThereWas(t *testing.T) {
 	})
 }
 
+// A leaver spends CPU time once the run is stopping, as members of rooms do that
+// say goodbye all at once.
+type leaver struct {
+	fakeDriver
+	spends time.Duration
+}
+
+func (d *leaver) Do(_ context.Context, _ Arrival, _ *Recorder, over func(bool)) {
+	go func() {
+		<-d.run.Stopping
+		for began := cpuTime(); cpuTime()-began < d.spends; {
+			continue
+		}
+		over(true)
+	}()
+}
+
+// What is spent after the measured part is not the generator's state while it
+// measured.
+func TestHealthEndsWithTheMeasuredPart(t *testing.T) {
+	ctx, interrupt := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer interrupt()
+	plan := planOf(0, time.Minute, time.Minute,
+		Workload{Driver: &leaver{spends: 300 * time.Millisecond}, Users: 1, Begins: func(int) time.Duration { return 0 }, Once: true})
+	res, err := plan.Run(ctx, "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cpu := time.Duration(res.Health.CPUCores * float64(200*time.Millisecond)); cpu > 100*time.Millisecond {
+		t.Errorf("%v of CPU time in the measured part, at %.2f cores; 300ms were spent after it", cpu, res.Health.CPUCores)
+	}
+}
+
 func TestInterruptedBeforeItBegan(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	interrupt()

@@ -173,6 +173,7 @@ func (c *conn) read() (over bool, err error) {
 			}
 			stamp, number := c.socket.Last()
 			if over, err := c.take(c.loop.buf[:n], stamp, number); over || err != nil {
+				c.answer.keep = c.answer.keep && c.quiet()
 				return true, err
 			}
 		}
@@ -190,6 +191,16 @@ func (c *conn) read() (over bool, err error) {
 		}
 	}
 	return false, c.loop.watch(c, c.sending) // which reports at once what is left
+}
+
+// quiet says that nothing has come behind the answer, of which there would be no
+// further report.
+func (c *conn) quiet() bool {
+	if c.ends {
+		return false
+	}
+	_, err := c.in.Read(c.loop.buf)
+	return errors.Is(err, rxtime.ErrWait)
 }
 
 // take takes bytes of the answer and tells the handler.

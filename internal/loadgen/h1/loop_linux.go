@@ -182,4 +182,4 @@ func (e events) writable() bool { return e&unix.EPOLLOUT != 0 }
 func (e events) failed() bool { return e&unix.EPOLLERR != 0 }
 
 // ends: no more is to come than there is.
-func (e events) ends() bool { return e&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 }
+func (e events) ends() bool { return e&(unix.EPOLLRDHUP|unix.EPOLLHUP) != 0 }

@@ -58,6 +58,9 @@ type Build struct {
 type Workload struct {
 	Name     string            `json:"name"`
 	Protocol scenario.Protocol `json:"protocol"`
+	// Headline names the metric that the workload is about: one without samples
+	// has measured nothing.
+	Headline string `json:"headline,omitempty"`
 	// Metrics in the driver's order, the engine's own (offered, started,
 	// finished, dropped, late, lateness) first.
 	Metrics   []Metric     `json:"metrics"`
@@ -146,6 +149,10 @@ type Interval struct {
 	Histograms map[string]string `json:"histograms,omitempty"`
 }
 
+// LocalLimit is the class of errors of a generator that ran out of descriptors,
+// ports or buffers of its own.
+const LocalLimit = "local limit"
+
 // An ErrorClass is a kind of failure, how often it was met, and the first
 // example of it.
 type ErrorClass struct {
@@ -171,10 +178,11 @@ type Health struct {
 	// ConnectWaitP99NS is what 99 % of the arrivals did not wait longer than for
 	// their turn to connect, worst workload whose latencies hold that wait.
 	ConnectWaitP99NS time.Duration `json:"connect_wait_p99_ns"`
-	GCPauseMaxNS     time.Duration `json:"gc_pause_max_ns"` // longest stop-the-world pause for GC
-	SchedP99NS       time.Duration `json:"sched_p99_ns"`    // time goroutines waited for a CPU
-	CPUCores         float64       `json:"cpu_cores"`       // mean cores used by this process
-	CPUQuota         float64       `json:"cpu_quota"`       // cores this process may use
+	GCPauseMaxNS     time.Duration `json:"gc_pause_max_ns"`          // longest stop-the-world pause for GC
+	GCPauseShare     float64       `json:"gc_pause_share,omitempty"` // all of them, of the time measured
+	SchedP99NS       time.Duration `json:"sched_p99_ns"`             // time goroutines waited for a CPU
+	CPUCores         float64       `json:"cpu_cores"`                // mean cores used by this process
+	CPUQuota         float64       `json:"cpu_quota"`                // cores this process may use
 	// StealShare is the time that the hypervisor gave to other guests, as a share
 	// of all the time of the CPUs this process may use; 0 where unknown.
 	StealShare   float64       `json:"steal_share"`
