@@ -9,7 +9,7 @@ import (
 
 // connectMetrics is where a driver records the set-up of its connections.
 type connectMetrics struct {
-	connections, dns, dial, tls engine.MetricID
+	connections, wait, dns, dial, tls engine.MetricID
 }
 
 // A connectionLog makes the contexts whose connections are recorded. There are
@@ -35,6 +35,7 @@ func (l *connectionLog) context(ctx context.Context, rec *engine.Recorder) conte
 	}
 	c := &loggingContext{parent: ctx, Context: withConnectTimes(ctx, func(t connectTimes) {
 		rec.Add(l.connections, 1)
+		rec.Record(l.wait, int64(t.Wait))
 		rec.Record(l.dial, int64(t.Dial))
 		if t.DNS > 0 {
 			rec.Record(l.dns, int64(t.DNS))

@@ -52,9 +52,9 @@ func newHTTP(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Driv
 		requests: requests, checks: checks, redirects: w.FollowRedirects,
 		timeout: timeoutOr(w.Timeout, httpDefaultTimeout),
 		to:      destinationOf(w, requests.base),
-		log:     connectionLog{connectMetrics: connectMetrics{httpConnections, httpDNS, httpDial, httpTLS}},
+		log:     connectionLog{connectMetrics: connectMetrics{httpConnections, httpConnectWait, httpDNS, httpDial, httpTLS}},
 	}
-	d.dialer = newDialer(d.timeout, tlsConfig(w.InsecureSkipVerify, "h2", "http/1.1"))
+	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
 	return d, nil
 }
 

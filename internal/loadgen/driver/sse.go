@@ -57,10 +57,10 @@ func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Drive
 		dialect:  dialectOf(w.Dialect),
 		timeout:  timeoutOr(w.Timeout, sseDefaultTimeout),
 		to:       destinationOf(w, requests.base),
-		log:      connectionLog{connectMetrics: connectMetrics{sseConnections, sseDNS, sseDial, sseTLS}},
+		log:      connectionLog{connectMetrics: connectMetrics{sseConnections, sseConnectWait, sseDNS, sseDial, sseTLS}},
 	}
 	d.to.gather = sseGather
-	d.dialer = newDialer(d.timeout, tlsConfig(w.InsecureSkipVerify, "h2", "http/1.1"))
+	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
 	return d, nil
 }
 

@@ -21,6 +21,7 @@ const (
 	sseCloseLag
 	sseStall
 	sseEventsPerRead
+	sseConnectWait
 	sseDNS
 	sseDial
 	sseTLS
@@ -106,6 +107,8 @@ func sseMetrics() []engine.Metric {
 	histogram(sseStall, "stall", "duration of each gap above 500 ms and above 5 × its stream's median gap")
 	histogram(sseEventsPerRead, "events_per_read", "events completed by one socket read that completed any; over HTTP/2 one read of the body")
 	m[sseEventsPerRead].Unit = result.One
+	histogram(sseConnectWait, "connect_wait", "how long a new connection waited for its turn to be opened, by the workload's connect: the generator's own delay")
+	m[sseConnectWait].Gauge = engine.ConnectWait
 	histogram(sseDNS, "dns", "name resolution of a new connection")
 	histogram(sseDial, "dial", "TCP connect of a new connection")
 	histogram(sseTLS, "tls", "TLS handshake of a new connection")

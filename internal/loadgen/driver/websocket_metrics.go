@@ -31,6 +31,7 @@ const (
 	wsConnectFailed
 	wsConnectionsLost
 	wsUncleanCloses
+	wsConnectWait
 	wsSetup
 	wsDNS
 	wsDial
@@ -92,6 +93,7 @@ func wsMetrics() []engine.Metric {
 		wsConnectFailed:    count("connect_failed", "members that got no connection"),
 		wsConnectionsLost:  count("connections_lost", "connections that ended before the member left"),
 		wsUncleanCloses:    count("unclean_closes", "connections whose peer did not answer the close in time"),
+		wsConnectWait:      gauge(engine.ConnectWait, duration("connect_wait", "how long a member waited for its turn to connect, by the workload's connect; before setup")),
 		wsSetup:            duration("setup", "start of dialling − upgraded connection"),
 		wsDNS:              duration("dns", "name resolution, where there was one"),
 		wsDial:             duration("dial", "TCP connect"),

@@ -28,7 +28,8 @@ type healthWatch struct {
 // A healthReading is the process's own counters at one instant.
 type healthReading struct {
 	at     time.Duration
-	cpu    time.Duration
+	cpu    time.Duration // this process
+	cpus   cpuReading    // the machine
 	pauses *metrics.Float64Histogram
 	sched  *metrics.Float64Histogram
 }
@@ -72,7 +73,7 @@ func (h *healthWatch) sample() {
 func (h *healthWatch) read() healthReading {
 	m := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}, {Name: "/sched/latencies:seconds"}}
 	metrics.Read(m)
-	r := healthReading{at: h.clock.Now(), cpu: cpuTime()}
+	r := healthReading{at: h.clock.Now(), cpu: cpuTime(), cpus: readCPU()}
 	if m[0].Value.Kind() == metrics.KindFloat64Histogram {
 		r.pauses = m[0].Value.Float64Histogram()
 	}
@@ -103,6 +104,7 @@ func (h *healthWatch) report() result.Health {
 		out.CPUCores = float64(h.ended.cpu-h.began.cpu) / float64(span)
 		out.GCPauseShare = float64(sumBetween(h.began.pauses, h.ended.pauses)) / float64(span)
 	}
+	out.StealShare = h.ended.cpus.stealSince(h.began.cpus)
 	out.RSSPeakBytes = peakRSS()
 	return out
 }

@@ -24,6 +24,8 @@ func Judge(r *Result) Validity {
 	h := r.Health
 	j.check(float64(h.LatenessP99NS), "lateness", "the generator began work p99 %s after its intended instant",
 		"lower the rate, give loadgen more CPU, or run it apart from the target")
+	j.check(float64(h.ConnectWaitP99NS), "connect wait", "arrivals waited p99 %s for their turn to open a connection",
+		"raise connect.rate and connect.at_once, spread the load's beginning, or let it lie in the warm-up")
 	if h.Offered > 0 {
 		j.check(float64(h.Dropped)/float64(h.Offered), "dropped", "%s of the offered arrivals were never begun",
 			"raise max_in_flight, lower the rate, or give loadgen more CPU")
@@ -40,6 +42,8 @@ func Judge(r *Result) Validity {
 		j.check(h.CPUCores/h.CPUQuota, "cpu", "loadgen used %s of the CPU it may use",
 			"give loadgen more CPU or lower the load")
 	}
+	j.check(h.StealShare, "steal", "the hypervisor took %s of the CPUs' time for other guests, and loadgen and target waited meanwhile",
+		"use a machine with CPUs of its own, or run again when the host is quieter")
 	if h.FDLimit > 0 {
 		j.check(float64(h.FDsPeak)/float64(h.FDLimit), "descriptors", "%s of the file descriptors were in use",
 			"raise the limit: ulimit -n")

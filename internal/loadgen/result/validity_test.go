@@ -13,7 +13,7 @@ func TestEveryLimitIsJudged(t *testing.T) {
 	judged := make(map[string]bool)
 	r := healthy()
 	r.Health = Health{
-		LatenessP99NS: time.Hour, GCPauseMaxNS: time.Hour, GCPauseShare: 1, SchedP99NS: time.Hour, ReadDelayP99NS: time.Hour, CPUCores: 2, CPUQuota: 2,
+		LatenessP99NS: time.Hour, ConnectWaitP99NS: time.Hour, StealShare: 1, GCPauseMaxNS: time.Hour, GCPauseShare: 1, SchedP99NS: time.Hour, ReadDelayP99NS: time.Hour, CPUCores: 2, CPUQuota: 2,
 		FDsPeak: 10, FDLimit: 10, Offered: 10, Dropped: 10, OutOfRange: 10, Samples: 10, ClockStepNS: time.Hour,
 	}
 	r.Workloads[0].InFlight.Added = 1
@@ -69,6 +69,8 @@ func TestJudge(t *testing.T) {
 		{"healthy", func(*Result) {}, Valid, "", ""},
 		{"late", func(r *Result) { r.Health.LatenessP99NS = 12 * time.Millisecond }, Degraded, "lateness", "p99 12ms"},
 		{"very late", func(r *Result) { r.Health.LatenessP99NS = time.Second }, Invalid, "lateness", "limit 50ms"},
+		{"connects throttled", func(r *Result) { r.Health.ConnectWaitP99NS = 20 * time.Millisecond }, Degraded, "connect wait", "p99 20ms for their turn"},
+		{"connects far behind", func(r *Result) { r.Health.ConnectWaitP99NS = time.Second }, Invalid, "connect wait", "limit 50ms"},
 		{"one dropped", func(r *Result) { r.Health.Dropped = 1 }, Degraded, "dropped", "0.1% of the offered"},
 		{"many dropped", func(r *Result) { r.Health.Dropped = 11 }, Invalid, "dropped", "limit 1%"},
 		{"slow reader", func(r *Result) { r.Health.ReadDelayP99NS = time.Second }, Degraded, "read delay", "limit 50ms"},
@@ -78,6 +80,8 @@ func TestJudge(t *testing.T) {
 		{"scheduler", func(r *Result) { r.Health.SchedP99NS = 60 * time.Millisecond }, Invalid, "scheduler", "60ms"},
 		{"busy", func(r *Result) { r.Health.CPUCores = 1.7 }, Degraded, "cpu", "85%"},
 		{"saturated", func(r *Result) { r.Health.CPUCores = 1.99 }, Invalid, "cpu", "99.5%"},
+		{"a neighbour", func(r *Result) { r.Health.StealShare = .04 }, Valid, "", ""},
+		{"a loud neighbour", func(r *Result) { r.Health.StealShare = .12 }, Degraded, "steal", "took 12% of the CPUs' time"},
 		{"descriptors", func(r *Result) { r.Health.FDsPeak = 19_000 }, Degraded, "descriptors", "95%"},
 		{"out of range", func(r *Result) { r.Health.OutOfRange = 1 }, Degraded, "range", "limit 0%"},
 		{"much out of range", func(r *Result) { r.Health.OutOfRange = 200 }, Invalid, "range", ""},
