@@ -69,7 +69,7 @@ func (c *conn) write(x *exchange, reused bool) error {
 	if x.ctx.Err() != nil {
 		return x.ended() // before it could be cut here
 	}
-	if _, err := c.top.Write(x.wire.Bytes()); err != nil {
+	if _, err := c.top.Write(x.wire); err != nil {
 		return err
 	}
 	if err := c.flush(); err != nil {

@@ -99,6 +99,16 @@ type Client struct {
 	idle    idle
 	wires   sync.Pool // of *bytes.Buffer
 	again   sync.WaitGroup
+
+	latest atomic.Pointer[http.Request] // started last
+	same   atomic.Pointer[encoded]      // the one that has been started twice in a row
+}
+
+// An encoded request is what goes over the wire, and where to.
+type encoded struct {
+	req  *http.Request
+	to   origin
+	wire []byte
 }
 
 // New returns a client whose loops run until Close. It is an error where the
@@ -140,7 +150,8 @@ type exchange struct {
 	deadline time.Time
 	req      *http.Request
 	to       origin
-	wire     *bytes.Buffer // the request, while it may have to be sent again
+	wire     []byte        // the request, while it may have to be sent again
+	pooled   *bytes.Buffer // that wire lies in, if any
 	on       atomic.Pointer[conn]
 	detach   func() bool // from ctx
 }
@@ -153,20 +164,37 @@ type origin struct {
 
 // Start sends req, whose context is not looked at, and has h told what becomes
 // of it until deadline or the end of ctx. It returns when the request is written.
+// A request without a body may be started any number of times, at once too, and
+// is not changed meanwhile.
 func (c *Client) Start(ctx context.Context, req *http.Request, deadline time.Time, h Handler) {
-	to, err := originOf(req.URL)
-	if err != nil {
+	x := &exchange{client: c, handler: h, ctx: ctx, deadline: deadline, req: req}
+	if err := c.encode(x); err != nil {
 		h.End(err)
 		return
 	}
-	wire, err := c.encode(req)
-	if err != nil {
-		h.End(err)
-		return
-	}
-	x := &exchange{client: c, handler: h, ctx: ctx, deadline: deadline, req: req, to: to, wire: wire}
 	x.detach = context.AfterFunc(ctx, x.cut)
 	c.send(x, true)
+}
+
+// encode gives x its wire. What is the same for every arrival is encoded once.
+func (c *Client) encode(x *exchange) error {
+	if same := c.same.Load(); same != nil && same.req == x.req {
+		x.to, x.wire = same.to, same.wire
+		return nil
+	}
+	to, err := originOf(x.req.URL)
+	if err != nil {
+		return err
+	}
+	wire, err := c.written(x.req)
+	if err != nil {
+		return err
+	}
+	x.to, x.wire, x.pooled = to, wire.Bytes(), wire
+	if x.req.Body == nil && c.latest.Swap(x.req) == x.req {
+		c.same.Store(&encoded{req: x.req, to: to, wire: bytes.Clone(x.wire)})
+	}
+	return nil
 }
 
 // originOf is where u's requests go.
@@ -183,8 +211,8 @@ func originOf(u *url.URL) (origin, error) {
 	return to, nil
 }
 
-// encode writes req as it goes over the wire.
-func (c *Client) encode(req *http.Request) (*bytes.Buffer, error) {
+// written is req as it goes over the wire.
+func (c *Client) written(req *http.Request) (*bytes.Buffer, error) {
 	for name, values := range req.Header {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return nil, fmt.Errorf("malformed header name %q", name)
@@ -275,9 +303,10 @@ func (x *exchange) ended() error { return context.Cause(x.ctx) }
 
 // sure gives up the means to send the request again.
 func (x *exchange) sure() {
-	if x.wire != nil {
-		x.client.wires.Put(x.wire)
-		x.wire = nil
+	x.wire = nil
+	if x.pooled != nil {
+		x.client.wires.Put(x.pooled)
+		x.pooled = nil
 	}
 }
 

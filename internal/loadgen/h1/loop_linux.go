@@ -3,6 +3,7 @@ package h1
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,9 @@ func (l *loop) run() {
 			patience = 0
 		}
 		handled := l.serve(patience)
+		if handled > 0 {
+			runtime.Gosched()
+		}
 		now := time.Now()
 		l.pace.handled(handled, now)
 		if now.Sub(last) < tick {

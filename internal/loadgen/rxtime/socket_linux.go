@@ -167,7 +167,7 @@ func (s *Socket) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	d, n := leave(s.clock), 0
-	if s.stamping {
+	if s.stamping && len(p) <= quiet {
 		var stamp int64
 		var errno syscall.Errno
 		n, stamp, errno = send(uintptr(s.fd), p, &s.sent)

@@ -10,9 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// quiet is up to how many bytes on their way, in flight or waiting, a write is
-// stamped. The stamp waits in the socket as if it were an error; were the send
-// buffer full besides, Go's poller would believe that.
+// quiet is up to how many bytes at once a write is stamped, and in the hands of
+// Go's poller up to how many bytes on their way, in flight or waiting. The stamp
+// waits in the socket as if it were an error; were the send buffer full besides,
+// that poller would believe it.
 const quiet = 16 << 10
 
 // optRXFilter is SOF_TIMESTAMPING_OPT_RX_FILTER, since Linux 6.12.
@@ -105,18 +106,17 @@ type sendControl struct {
 // send tries once to write with a stamp, where that is safe. It always ends the
 // wait; what it has not written goes the ordinary way.
 func (w *writer) send(fd uintptr) bool {
-	w.n, w.stamp, w.errno = send(fd, w.buf, &w.sent)
+	queued, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+	if err == nil && queued+len(w.buf) <= quiet {
+		w.n, w.stamp, w.errno = send(fd, w.buf, &w.sent)
+	}
 	return true
 }
 
-// send tries once to write p with a stamp, where that is safe, and returns the
-// stamp of the last byte written, 0 where there is none. sent counts the
-// connection's bytes. It allocates nothing.
+// send tries once to write p with a stamp and returns the stamp of the last byte
+// written, 0 where there is none. sent counts the connection's bytes. It
+// allocates nothing.
 func send(fd uintptr, p []byte, sent *uint32) (n int, stamp int64, errno syscall.Errno) {
-	queued, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
-	if err != nil || queued+len(p) > quiet {
-		return 0, 0, 0
-	}
 	control := sendControl{ask: unix.SOF_TIMESTAMPING_TX_SOFTWARE}
 	control.head.Level, control.head.Type = unix.SOL_SOCKET, unix.SO_TIMESTAMPING
 	control.head.SetLen(unix.CmsgLen(4))
