@@ -13,7 +13,7 @@ E2E      = ./internal/e2e
 REST     = $$($(GO) list ./... | grep -v /internal/e2e)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz bench bench-peers verdicts check deps example
+.PHONY: help build test lint race fuzz bench bench-peers verdicts scale check deps example
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ bench-peers: ## measure loadgen beside k6, vegeta, hey, wrk and autocannon (10 m
 
 verdicts: ## 20 runs inside this machine's envelope, 20 past it: VALID every time, VALID never (VERDICTS='-repeat 20')
 	$(GO) test -count=1 -v -timeout 60m -run '^TestVerdicts$$' $(E2E) -args $(VERDICTS)
+
+scale: ## hold 19,000 connections in one process (2 min; needs 20,000 descriptors)
+	$(GO) test -run '^$$' -bench '^BenchmarkSockets$$' -benchtime 1x -timeout 10m $(E2E)
 
 test: deps ## run every test, real browser and real processes included
 	$(GO) test -timeout 5m $(REST)

@@ -60,7 +60,7 @@ type server struct {
 }
 
 // startServer starts a reference-server that is stopped with the test.
-func startServer(t *testing.T, args ...string) *server {
+func startServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{log: new(bytes.Buffer)}
 	s.cmd = exec.Command(filepath.Join(bin, "reference-server"), append([]string{"--listen", "127.0.0.1:0"}, args...)...)
@@ -86,7 +86,7 @@ func startServer(t *testing.T, args ...string) *server {
 }
 
 // stop ends the server in order and fails the test when it does not end well.
-func (s *server) stop(t *testing.T) {
+func (s *server) stop(t testing.TB) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Errorf("stop reference-server: %v", err)
@@ -117,13 +117,13 @@ type loadgenRun struct {
 
 // loadgen runs a scenario given as YAML, and calls during, if any, once the
 // process runs.
-func loadgen(t *testing.T, yaml string, during func(*os.Process), args ...string) loadgenRun {
+func loadgen(t testing.TB, yaml string, during func(*os.Process), args ...string) loadgenRun {
 	t.Helper()
 	return loadgenOn(t, "", yaml, during, args...)
 }
 
 // loadgenOn is loadgen on some CPUs only, as taskset takes them; empty for all.
-func loadgenOn(t *testing.T, cores, yaml string, during func(*os.Process), args ...string) loadgenRun {
+func loadgenOn(t testing.TB, cores, yaml string, during func(*os.Process), args ...string) loadgenRun {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "scenario.yaml")
@@ -164,7 +164,7 @@ func loadgenOn(t *testing.T, cores, yaml string, during func(*os.Process), args 
 // measured runs a scenario until the instrument vouches for the numbers, three
 // times at most: on a machine that other work has taken over, INVALID is the
 // right answer and no figure can be checked.
-func measured(t *testing.T, yaml string, during func(*os.Process), args ...string) loadgenRun {
+func measured(t testing.TB, yaml string, during func(*os.Process), args ...string) loadgenRun {
 	t.Helper()
 	var run loadgenRun
 	for range 3 {
@@ -181,7 +181,7 @@ func measured(t *testing.T, yaml string, during func(*os.Process), args ...strin
 	return run
 }
 
-func (r loadgenRun) workload(t *testing.T, name string) result.Workload {
+func (r loadgenRun) workload(t testing.TB, name string) result.Workload {
 	t.Helper()
 	if r.Result == nil {
 		t.Fatalf("no result; exit code %d\n%s\n%s", r.Code, r.Stdout, r.Stderr)
@@ -194,7 +194,7 @@ func (r loadgenRun) workload(t *testing.T, name string) result.Workload {
 }
 
 // metric returns a metric that must be there.
-func metric(t *testing.T, w result.Workload, name string) result.Metric {
+func metric(t testing.TB, w result.Workload, name string) result.Metric {
 	t.Helper()
 	i := slices.IndexFunc(w.Metrics, func(m result.Metric) bool { return m.Name == name })
 	if i < 0 {
@@ -204,7 +204,7 @@ func metric(t *testing.T, w result.Workload, name string) result.Metric {
 }
 
 // quantile of a histogram that must have samples.
-func quantile(t *testing.T, w result.Workload, name string, q float64) time.Duration {
+func quantile(t testing.TB, w result.Workload, name string, q float64) time.Duration {
 	t.Helper()
 	m := metric(t, w, name)
 	h, err := m.Histogram()
@@ -218,7 +218,7 @@ func quantile(t *testing.T, w result.Workload, name string, q float64) time.Dura
 }
 
 // balanced fails when a sum of the result does not add up.
-func balanced(t *testing.T, r *result.Result) {
+func balanced(t testing.TB, r *result.Result) {
 	t.Helper()
 	for _, w := range r.Workloads {
 		for _, b := range w.Balances {
@@ -230,7 +230,7 @@ func balanced(t *testing.T, r *result.Result) {
 }
 
 // get reads a page of the server.
-func get(t *testing.T, url string) string {
+func get(t testing.TB, url string) string {
 	t.Helper()
 	resp, err := http.Get(url)
 	if err != nil {

@@ -52,7 +52,8 @@ func runChild(ctx context.Context, dir string, env []string, argv ...string) (ch
 	go func() { ended <- cmd.Wait() }()
 	// Not ru_maxrss: a child inherits that from the process it was forked from.
 	var peak int64
-	look := time.NewTicker(50 * time.Millisecond)
+	// Often, for the peak may come at the very end, when a result is made.
+	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for {
 		select {

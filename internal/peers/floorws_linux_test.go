@@ -18,19 +18,15 @@ func floorWS(o order) (report, error) {
 	}
 	fds := make([]int32, o.N)
 	rest := make([][]byte, o.N) // of a frame that a read cut in two, which is rare
-	rooms := o.N / o.RoomSize
-	begin := o.opening() + settle
-	gap := time.Second / time.Duration(o.RoomRate*rooms) // between messages of neighbouring rooms
-	messages := int64(time.Duration(o.Hold) / gap)
 	var lag tally
 	var r report
 	start := time.Now()
-	opened := 0
-	for time.Since(start) < begin+time.Duration(o.Hold)+settle {
+	opened, turn := 0, int64(0)
+	for time.Since(start) < o.writing()+settle {
 		wait := 100 * time.Millisecond
-		switch {
-		case opened < o.N:
-			if wait = time.Duration(opened)*time.Second/time.Duration(o.OpenRate) - time.Since(start); wait <= 0 {
+		if opened < o.N {
+			wait = time.Duration(opened)*time.Second/time.Duration(o.OpenRate) - time.Since(start)
+			if wait <= 0 {
 				fd, err := f.join(o, opened/o.RoomSize)
 				if err != nil {
 					return r, err
@@ -40,20 +36,24 @@ func floorWS(o order) (report, error) {
 				}
 				fds[opened] = int32(fd)
 				opened++
-				wait = 0
 			}
-		case r.Published < messages:
-			if wait = begin + time.Duration(r.Published)*gap - time.Since(start); wait <= 0 {
+		}
+		room, at := o.turn(turn)
+		if left := at - time.Since(start); left > 0 {
+			wait = min(wait, left)
+		} else {
+			turn++
+			wait = 0
+			if opened >= (room+1)*o.RoomSize && at <= o.writing() {
 				payload := roomMessage(time.Now())
 				frame := append([]byte{0x81, 0x80 | 126, 0, messageSize, 0, 0, 0, 0}, payload...) // a mask of zeros changes nothing
-				if _, err := unix.Write(int(fds[int(r.Published)%rooms*o.RoomSize]), frame); err != nil {
+				if _, err := unix.Write(int(fds[room*o.RoomSize]), frame); err != nil {
 					return r, fmt.Errorf("publish: %w", err)
 				}
 				r.Published++
-				wait = 0
 			}
 		}
-		events, err := f.wait(min(wait, 100*time.Millisecond))
+		events, err := f.wait(max(min(wait, 100*time.Millisecond), 0))
 		if err != nil {
 			return r, err
 		}

@@ -105,6 +105,7 @@ func clients() map[string]func(order) (report, error) {
 	all := map[string]func(order) (report, error){
 		"plain-sse":  plainSSE,
 		"plain-ws":   plainWS,
+		"small-ws":   smallWS,
 		"plain-http": plainHTTP,
 	}
 	for name, run := range floorClients() {

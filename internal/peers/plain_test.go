@@ -140,7 +140,8 @@ func messageSent(b []byte) int64 {
 	return v
 }
 
-// Everyone joins, then the rooms settle, are written to and settle again.
+// A room is written to from when it is complete, all of them until settle and
+// hold after the last is; then there is settle for what is still on its way.
 const settle = 500 * time.Millisecond
 
 // opening is how long it takes to open all of an order.
@@ -148,19 +149,55 @@ func (o order) opening() time.Duration {
 	return time.Duration(o.N) * time.Second / time.Duration(o.OpenRate)
 }
 
+// writing is when the rooms are last written to.
+func (o order) writing() time.Duration { return o.opening() + settle + time.Duration(o.Hold) }
+
+// A turn is the n-th message of all rooms, which have their turns one after the
+// other, evenly spread: whose it is, and when.
+func (o order) turn(n int64) (room int, at time.Duration) {
+	rooms := int64(o.N / o.RoomSize)
+	gap := time.Second / time.Duration(int64(o.RoomRate)*rooms)
+	return int(n % rooms), time.Duration(n) * gap
+}
+
 // plainWS is gorilla/websocket as its own example uses it: the default dialer,
 // a goroutine for each connection, and one member of each room that writes.
-func plainWS(o order) (report, error) {
+func plainWS(o order) (report, error) { return gorillaWS(o, websocket.DefaultDialer) }
+
+// smallWS is the same with what gorilla/websocket has to save memory.
+func smallWS(o order) (report, error) {
+	return gorillaWS(o, &websocket.Dialer{ReadBufferSize: 512, WriteBufferSize: 512, WriteBufferPool: &sync.Pool{}})
+}
+
+func gorillaWS(o order, dialer *websocket.Dialer) (report, error) {
 	var lag tally
 	var received, published, failed atomic.Int64
 	conns := make([]*websocket.Conn, o.N)
 	var readers, writers sync.WaitGroup
 	start := time.Now()
+	write := func(conn *websocket.Conn, room int) {
+		for n, begin := int64(room), time.Since(start); ; n += int64(o.N / o.RoomSize) {
+			_, at := o.turn(n)
+			if at < begin {
+				continue
+			}
+			if at > o.writing() {
+				return
+			}
+			until(start, at)
+			if err := conn.WriteMessage(websocket.TextMessage, roomMessage(time.Now())); err != nil {
+				failed.Add(1)
+				return
+			}
+			published.Add(1)
+		}
+	}
 	for i := range conns {
 		until(start, time.Duration(i)*time.Second/time.Duration(o.OpenRate))
-		url := fmt.Sprintf("ws://%s%s?room=%d", o.Addr, o.Path, i/o.RoomSize)
+		room := i / o.RoomSize
+		url := fmt.Sprintf("ws://%s%s?room=%d", o.Addr, o.Path, room)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		conn, _, err := websocket.DefaultDialer.DialContext(ctx, url, nil)
+		conn, _, err := dialer.DialContext(ctx, url, nil)
 		cancel()
 		if err != nil {
 			return report{}, fmt.Errorf("dial %s: %w", url, err)
@@ -176,24 +213,12 @@ func plainWS(o order) (report, error) {
 				received.Add(1)
 			}
 		})
-	}
-	begin := o.opening() + settle
-	rooms := o.N / o.RoomSize
-	for room := range rooms {
-		writers.Go(func() {
-			gap := time.Second / time.Duration(o.RoomRate)
-			for at := gap * time.Duration(room) / time.Duration(rooms); at < time.Duration(o.Hold); at += gap {
-				until(start, begin+at)
-				if err := conns[room*o.RoomSize].WriteMessage(websocket.TextMessage, roomMessage(time.Now())); err != nil {
-					failed.Add(1)
-					return
-				}
-				published.Add(1)
-			}
-		})
+		if (i+1)%o.RoomSize == 0 {
+			writers.Go(func() { write(conns[room*o.RoomSize], room) })
+		}
 	}
 	writers.Wait()
-	until(start, begin+time.Duration(o.Hold)+settle)
+	until(start, o.writing()+settle)
 	for _, conn := range conns {
 		_ = conn.Close() // nothing is owed any more
 	}

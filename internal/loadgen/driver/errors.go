@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/edgeload/edgeload/internal/loadgen/frame"
 	"github.com/edgeload/edgeload/internal/loadgen/result"
 )
 
@@ -48,6 +49,7 @@ func classOf(err error) string {
 		dns      *net.DNSError
 		netErr   net.Error
 		protocol *textproto.Error
+		framing  frame.ProtocolError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -70,7 +72,7 @@ func classOf(err error) string {
 		return classTimeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return classClosed
-	case errors.As(err, &protocol):
+	case errors.As(err, &protocol), errors.As(err, &framing):
 		return classProtocol
 	}
 	return classOfText(err.Error())

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,9 @@ type room struct {
 	// drained is closed when publishing is over and everyone still there has
 	// all of it.
 	drained chan struct{}
+	// dismissed is closed when it is time to go.
+	dismissed chan struct{}
+	kept      atomic.Bool // somebody sees to that
 
 	messagesComplete atomic.Int64 // measured messages that reached all their receivers
 
@@ -54,15 +58,16 @@ const (
 func newRoom(index int, name string, size, publishers int, plan *roomPlan) *room {
 	r := &room{
 		index: index, name: name,
-		complete: make(chan struct{}),
-		drained:  make(chan struct{}),
+		complete:  make(chan struct{}),
+		drained:   make(chan struct{}),
+		dismissed: make(chan struct{}),
 	}
 	for i := range size {
-		m := &member{room: r, plan: plan, index: i, ended: make(chan struct{})}
+		m := &member{room: r, plan: plan, index: i}
 		m.target.Store(unset)
 		if i < publishers {
 			m.publisher = newPublisher(r, m, i)
-			m.publisher.slots = newSlots(plan.share(index, publishers))
+			m.publisher.slots.open(plan.share(index, publishers))
 			r.publishers = append(r.publishers, m.publisher)
 		}
 		r.members = append(r.members, m)
@@ -76,6 +81,41 @@ func (r *room) join(m *member, now, settle time.Duration) {
 	defer r.mu.Unlock()
 	m.presence, m.settled = pending, now+settle
 	r.pending = append(r.pending, m)
+	if r.isDismissed() {
+		m.interrupt()
+	}
+}
+
+// keep dismisses the members when it is time to go: the run is stopping, and what
+// was published has arrived or ctx has ended.
+func (r *room) keep(ctx context.Context, stopping <-chan struct{}) {
+	select {
+	case <-stopping:
+	case <-ctx.Done():
+	}
+	if _, complete := r.isComplete(); complete { // or nothing was ever published
+		select {
+		case <-r.drained:
+		case <-ctx.Done():
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.dismissed)
+	for _, m := range r.members {
+		if m.presence == pending || m.presence == subscribed {
+			m.interrupt()
+		}
+	}
+}
+
+func (r *room) isDismissed() bool {
+	select {
+	case <-r.dismissed:
+		return true
+	default:
+		return false
+	}
 }
 
 // arrive counts a member in whose attempt to join has come to an end.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -13,7 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
-	"github.com/edgeload/edgeload/internal/loadgen/rxtime"
+	"github.com/edgeload/edgeload/internal/loadgen/frame"
 	"github.com/edgeload/edgeload/internal/wire"
 )
 
@@ -31,13 +30,8 @@ type member struct {
 	stalled   bool       // never reads
 	lived     atomic.Bool
 
-	conn   *websocket.Conn
-	rx     *rxtime.Conn
-	buf    []byte
+	conn   *wsConn
 	tracks []track // by publisher; its own stays empty
-
-	ended   chan struct{} // closed when the reader has ended, for the reason in readErr
-	readErr error
 
 	failedWrite atomic.Pointer[error] // the first write that failed
 
@@ -60,11 +54,8 @@ func (m *member) String() string {
 	return fmt.Sprintf("room %s member %d", m.room.name, m.index)
 }
 
-// live is a member's life once its connection is there or could not be made
-// (conn is nil then): it reads, and publishes when it is a publisher, until the
-// run is stopping and everything on its way has arrived.
-func (m *member) live(ctx context.Context, conn *websocket.Conn, rec *engine.Recorder) {
-	var tasks sync.WaitGroup
+// enter makes m what its connection, nil where it could not be made, allows.
+func (m *member) enter(conn *wsConn) {
 	if m.publisher != nil {
 		m.room.beginPublishing()
 	}
@@ -73,30 +64,12 @@ func (m *member) live(ctx context.Context, conn *websocket.Conn, rec *engine.Rec
 		m.open(conn)
 		m.room.join(m, now, time.Duration(m.plan.room.Settle))
 	}
-	if conn != nil && !m.stalled {
-		tasks.Go(func() { m.read(rec) })
-	} else {
-		m.readErr = errNoReader
-		close(m.ended)
-	}
 	m.room.arrive(now)
-	if m.publisher != nil {
-		tasks.Go(func() { m.publisher.run(ctx, rec) })
-	}
-	m.stay(ctx)
-	if conn != nil {
-		m.close(rec)
-	}
-	tasks.Wait()
 }
 
-var errNoReader = errors.New("member does not read")
-
 // open takes the connection over.
-func (m *member) open(conn *websocket.Conn) {
+func (m *member) open(conn *wsConn) {
 	m.conn = conn
-	m.rx, _ = rxtime.From(conn.NetConn()) // the dialer has wrapped it
-	m.buf = make([]byte, min(m.plan.room.Payload.Max, 64<<10)+512)
 	m.tracks = make([]track, len(m.room.publishers))
 	for i := range m.tracks {
 		if m.room.publishers[i] != m.publisher {
@@ -105,67 +78,72 @@ func (m *member) open(conn *websocket.Conn) {
 	}
 }
 
-// stay returns when it is time to go: the run is stopping and the room has
-// drained, ctx ends, or nothing is left to do for want of a connection.
-func (m *member) stay(ctx context.Context) {
-	ended := m.ended
-	if m.publisher != nil || m.stalled && m.conn != nil {
-		ended = nil // its part goes on
-	}
-	select {
-	case <-m.plan.run.Stopping:
-	case <-ctx.Done():
-		return
-	case <-ended:
+// live is a member's life from its entry: it reads, and publishes when it is a
+// publisher, until it is dismissed and has taken its leave. The first of a room
+// also sees to that.
+func (m *member) live(ctx context.Context, rec *engine.Recorder) {
+	first := !m.room.kept.Swap(true)
+	if !first && m.publisher == nil {
+		m.hold(rec) // what thousands do, on a small stack
 		return
 	}
-	if _, complete := m.room.isComplete(); !complete {
-		return // nothing was ever published
+	var duties sync.WaitGroup
+	defer duties.Wait()
+	if first {
+		duties.Go(func() { m.room.keep(ctx, m.plan.run.Stopping) })
 	}
-	select {
-	case <-m.room.drained:
-	case <-ctx.Done():
-	case <-ended:
+	if m.publisher != nil {
+		duties.Go(func() { m.publisher.run(ctx, rec) })
 	}
+	m.hold(rec)
 }
 
-// read takes messages until the connection ends.
+// hold holds the connection, if there is one, to its end.
+func (m *member) hold(rec *engine.Recorder) {
+	switch {
+	case m.conn == nil:
+		return
+	case m.stalled:
+		<-m.room.dismissed
+		m.room.leave(m, "")
+		_ = m.sayGoodbye(time.Now().Add(closeWait)) // who never reads waits for no answer
+	default:
+		m.read(rec)
+	}
+	_ = m.conn.Close() // nothing is owed any more
+}
+
+// read takes messages until the connection ends. Once the member is dismissed it
+// leaves the room and closes: close frame 1000, the peer's answer, end. What
+// arrives before the answer still counts.
 func (m *member) read(rec *engine.Recorder) {
-	defer close(m.ended)
 	for {
-		data, err := m.next()
-		if err != nil {
-			m.readErr = err
+		err := m.take(rec)
+		switch {
+		case err == nil:
+			continue
+		case classOf(err) == classTimeout && m.room.isDismissed():
+			m.room.leave(m, "")
+			m.close(rec)
+		default:
 			m.endRead(rec)
-			m.lose(rec)
-			return
+			m.lose(rec, err)
 		}
-		stamp, reads := m.rx.Last()
-		r := newReceipt(m.plan.run.Clock, stamp, reads)
-		m.arrived(rec, r)
-		m.receive(rec, r.at, data)
+		return
 	}
 }
 
-// next returns the next message, in a buffer that the one after it overwrites.
-func (m *member) next() ([]byte, error) {
-	_, r, err := m.conn.NextReader()
+// take takes one message.
+func (m *member) take(rec *engine.Recorder) error {
+	data, err := m.conn.next()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	n := 0
-	for {
-		k, err := r.Read(m.buf[n:])
-		n += k
-		switch {
-		case err == io.EOF:
-			return m.buf[:n], nil
-		case err != nil:
-			return nil, err
-		case n == len(m.buf):
-			m.buf = append(m.buf, make([]byte, len(m.buf))...)
-		}
-	}
+	stamp, reads := m.conn.rx.Last()
+	r := newReceipt(m.plan.run.Clock, stamp, reads)
+	m.arrived(rec, r)
+	m.receive(rec, r.at, data)
+	return nil
 }
 
 // arrived is told of the read that completed the frame that receive takes next.
@@ -268,17 +246,13 @@ func (m *member) deliver(rec *engine.Recorder, at time.Duration, msg roomMessage
 	return true
 }
 
-// lose notes the end of the connection, unless the member has left already.
-func (m *member) lose(rec *engine.Recorder) {
-	err := m.readErr
+// lose notes the end of a connection before its time.
+func (m *member) lose(rec *engine.Recorder, err error) {
 	if failed := m.failedWrite.Load(); failed != nil && classOf(err) == classTimeout {
 		err = *failed // the reader was only told to stop
 	}
 	class, example := connectionEnd(err)
-	if !m.room.leave(m, class) {
-		return
-	}
-	_ = m.conn.Close() // it is lost already
+	m.room.leave(m, class)
 	rec.Whole().Add(wsConnectionsLost, 1)
 	rec.Whole().Error(class, fmt.Sprintf("%v: %s", m, example))
 }
@@ -291,6 +265,12 @@ func (m *member) writeFailed(err error) {
 	}
 	m.failedWrite.CompareAndSwap(nil, &err)
 	_ = m.conn.SetReadDeadline(time.Now().Add(closeWait)) // an error says that the reader has ended
+}
+
+// interrupt ends the wait of the reader, which finds that it is dismissed. A
+// connection that is gone already has no reader.
+func (m *member) interrupt() {
+	_ = m.conn.SetReadDeadline(time.Unix(1, 0))
 }
 
 // connectionEnd is the class and the text of how a connection ended: with the
@@ -306,40 +286,31 @@ func connectionEnd(err error) (class, example string) {
 	return classify(err)
 }
 
-// close leaves the room and closes the connection: close frame 1000, the peer's
-// answer, end. What arrives before the answer still counts.
+// close says goodbye and waits for the peer to do likewise.
 func (m *member) close(rec *engine.Recorder) {
-	if !m.room.leave(m, "") {
-		<-m.ended // lost before: the reader has closed it
-		return
-	}
 	deadline := time.Now().Add(closeWait)
-	err := m.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), deadline)
-	if m.stalled {
-		_ = m.conn.Close() // who never reads waits for no answer
-		return
+	unsent := m.sayGoodbye(deadline)
+	err := m.conn.SetReadDeadline(deadline)
+	for err == nil {
+		err = m.take(rec)
 	}
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
-	answered := true
-	select {
-	case <-m.ended:
-	case <-timer.C:
-		answered = false
-	}
-	_ = m.conn.Close() // the peer's answer tells whether it was clean
-	<-m.ended
+	m.endRead(rec)
 	var closed *websocket.CloseError
-	if answered && errors.As(m.readErr, &closed) && closed.Code != websocket.CloseAbnormalClosure {
+	if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
 		return
+	}
+	why := err.Error()
+	if classOf(err) == classTimeout {
+		why = "no answer within " + closeWait.String()
+		if unsent != nil {
+			why = unsent.Error()
+		}
 	}
 	rec.Whole().Add(wsUncleanCloses, 1)
-	why := "no answer within " + closeWait.String()
-	switch {
-	case answered:
-		why = m.readErr.Error()
-	case err != nil:
-		why = err.Error()
-	}
 	rec.Whole().Error("unclean close", fmt.Sprintf("%v: %s", m, excerpt(why)))
+}
+
+// sayGoodbye sends the close frame.
+func (m *member) sayGoodbye(deadline time.Time) error {
+	return m.conn.writeControl(frame.Close, frame.AppendClose(nil, websocket.CloseNormalClosure, ""), deadline)
 }

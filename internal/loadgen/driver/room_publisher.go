@@ -7,9 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
+	"github.com/edgeload/edgeload/internal/loadgen/frame"
 	"github.com/edgeload/edgeload/internal/loadgen/pace"
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
@@ -47,7 +46,8 @@ type publisher struct {
 	index  int
 	slots  slots
 	sizes  *rand.Rand
-	buf    []byte
+	buf    []byte        // the message
+	framed []byte        // the message in its frame
 	free   time.Duration // when the write before this one returned
 
 	// Under the room's lock.
@@ -152,25 +152,22 @@ func (p *publisher) publish(ctx context.Context, rec *engine.Recorder, planned t
 	}
 }
 
-// write puts the message on the connection. The deadline keeps a peer that has
-// stopped reading from holding the publisher for good.
+// write puts the message on the connection, as one frame. The deadline keeps a
+// peer that has stopped reading from holding the publisher for good.
 func (p *publisher) write() error {
-	conn := p.member.conn
-	kind := websocket.TextMessage
+	kind := frame.Text
 	if p.member.plan.room.Binary {
-		kind = websocket.BinaryMessage
+		kind = frame.Binary
 	}
-	if err := conn.SetWriteDeadline(time.Now().Add(p.member.plan.writeLimit)); err != nil {
-		return err
-	}
-	return conn.WriteMessage(kind, p.buf)
+	p.framed = frame.Append(p.framed[:0], kind, maskKey(), p.buf)
+	return p.member.conn.writeFrame(p.framed, time.Now().Add(p.member.plan.writeLimit))
 }
 
 // sent records when the message just written had left that was due at an
 // instant. A pong that the reader sends in between may be taken for it, which is
 // as late.
 func (p *publisher) sent(rec *engine.Recorder, due time.Duration) {
-	stamp, _ := p.member.rx.LastSent()
+	stamp, _ := p.member.conn.rx.LastSent()
 	rec.Record(wsSendLag, int64(max(0, p.member.plan.run.Clock.Since(stamp.At)-due)))
 	if !stamp.Kernel {
 		rec.Add(wsUnstampedSends, 1)

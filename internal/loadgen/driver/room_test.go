@@ -1,17 +1,15 @@
 package driver
 
 import (
-	"net/http"
-	"net/http/httptest"
-	"strings"
+	"math/rand/v2"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"pgregory.net/rapid"
 
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
-	"github.com/edgeload/edgeload/internal/loadgen/rxtime"
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 	"github.com/edgeload/edgeload/internal/wire"
 )
@@ -226,7 +224,7 @@ func TestPhasesKeepRoomsApart(t *testing.T) {
 // receiver is a room of two with a receiver ready for n messages.
 func receiver(n int64) (*publisher, *member) {
 	r := newTestRoom(2, 1, 0)
-	r.publishers[0].slots = newSlots(n)
+	r.publishers[0].slots.open(n)
 	m := r.members[1]
 	m.tracks = make([]track, 1)
 	m.tracks[0].open(n)
@@ -320,44 +318,123 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
-// A message's whole way from the socket: read, unframed by gorilla, parsed,
-// accounted for. The allocation of 8 bytes a message is gorilla's reader.
-func BenchmarkReadLoop(b *testing.B) {
-	const batch = 1 << 14
-	var upgrader websocket.Upgrader
-	more := make(chan []byte)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := upgrader.Upgrade(w, r, nil)
+// wiredRoom is a room of two, a publisher and a receiver, ready for n messages,
+// on connections of their own: what far has of each is the server's end.
+func wiredRoom(tb testing.TB, n int64) (p *publisher, m *member, far [2]*net.TCPConn) {
+	tb.Helper()
+	p, m = receiver(n)
+	p.member.plan.writeLimit = time.Minute
+	p.member.plan.room.Payload = scenario.SizeDist{Min: 128, Max: 256}
+	p.sizes = rand.New(rand.NewPCG(1, 2))
+	d := newDialer(time.Minute, nil)
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		d.close()
+		_ = l.Close()
+	})
+	for i, member := range []*member{p.member, m} {
+		near, err := d.dial(tb.Context(), "tcp", l.Addr().String())
 		if err != nil {
-			b.Error(err)
-			return
+			tb.Fatal(err)
 		}
-		defer func() { _ = conn.Close() }()
-		for frames := range more { // written as they are, so that the server allocates nothing
-			if _, err := conn.NetConn().Write(frames); err != nil {
-				b.Error(err)
-				return
+		if far[i], err = l.AcceptTCP(); err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = far[i].Close() })
+		if member.conn, err = newWSConn(near, nil, 1<<20); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return p, m, far
+}
+
+// textFrame is a message in the frame a server would send it in.
+func textFrame(b []byte, msg roomMessage, size int) []byte {
+	b = append(b, 0x81, 126, byte(size>>8), byte(size))
+	return appendMessage(b, msg, size)
+}
+
+// A message allocates nothing on its whole way from the socket to the figures:
+// read, unframed, parsed, accounted for.
+func TestTakeDoesNotAllocate(t *testing.T) {
+	const n = 2000
+	p, m, far := wiredRoom(t, n)
+	rec := engine.NewRecorder(wsMetrics(), 0)
+	planned := m.plan.run.Clock.Unix(0)
+	frames := make([]byte, 0, 4096)
+	next := func() {
+		seq, _, _ := p.room.reserve(p, time.Second, true)
+		msg := roomMessage{run: 42, seq: seq, planned: planned}
+		frames = textFrame(frames[:0], msg, 256)
+		frames = textFrame(frames, msg, 256) // a duplicate in the same read
+	}
+	allocs := testing.AllocsPerRun(n-1, func() {
+		next()
+		// One write before the other is read: the second cuts a frame in two.
+		for _, part := range [][]byte{frames[:300], frames[300:]} {
+			if _, err := far[1].Write(part); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.take(rec); err != nil {
+				t.Fatal(err)
 			}
 		}
-	}))
-	defer server.Close()
-	defer close(more)
-	d := newDialer(time.Second, nil)
-	defer d.close()
-	dialer := websocket.Dialer{NetDialContext: d.dial, ReadBufferSize: readBufferSize}
-	conn, _, err := dialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil)
-	if err != nil {
-		b.Fatal(err)
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations for a message and its duplicate", allocs)
 	}
-	defer func() { _ = conn.Close() }()
+	metrics, _, _ := rec.Collect()
+	if m.received != n || metrics[wsDuplicated].Value != n || metrics[wsFanout].Distribution.Count != n {
+		t.Errorf("received %d of %d, %v duplicates, %d samples of fanout", m.received, n, metrics[wsDuplicated].Value, metrics[wsFanout].Distribution.Count)
+	}
+}
 
+// Neither does one on its way out: reserved, made, framed, written, stamped,
+// recorded.
+func TestPublishDoesNotAllocate(t *testing.T) {
+	const n = 3 * slotsPerChunk
+	p, _, far := wiredRoom(t, n+1)
 	rec := engine.NewRecorder(wsMetrics(), 0)
-	rx, ok := rxtime.From(conn.NetConn())
-	if !ok {
-		b.Fatal("the connection is not timed")
+	sent := make([]byte, 4096)
+	allocs := testing.AllocsPerRun(n, func() {
+		p.publish(t.Context(), rec, time.Second)
+		if _, err := far[0].Read(sent); err != nil {
+			t.Fatal(err)
+		}
+		p.slots.arrive(p.reserved-1, time.Second) // its receiver has it
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations for a message published", allocs)
 	}
-	buf := make([]byte, 1024)
-	var m *member
+	metrics, errs, _ := rec.Collect()
+	for _, id := range []engine.MetricID{wsPublishLateness, wsPublishWrite, wsSendLag} {
+		if got := metrics[id].Distribution.Count; got != n+1 {
+			t.Errorf("%d samples of %s for %d messages", got, metrics[id].Name, n+1)
+		}
+	}
+	if metrics[wsPublished].Value != n+1 || metrics[wsBytesOut].Value < n*128 || len(errs) > 0 {
+		t.Errorf("%v published, %v bytes, errors %v", metrics[wsPublished].Value, metrics[wsBytesOut].Value, errs)
+	}
+}
+
+// A message's whole way from the socket: read, unframed, parsed, accounted for.
+func BenchmarkTake(b *testing.B) {
+	const batch = 1 << 14
+	_, m, far := wiredRoom(b, batch)
+	rec := engine.NewRecorder(wsMetrics(), 0)
+	planned := m.plan.run.Clock.Unix(time.Second)
+	more := make(chan []byte)
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for frames := range more {
+			if _, err := far[1].Write(frames); err != nil {
+				b.Error(err)
+			}
+		}
+	})
 	var frames []byte
 	next := batch
 	b.ReportAllocs()
@@ -365,31 +442,28 @@ func BenchmarkReadLoop(b *testing.B) {
 	for b.Loop() {
 		if next == batch {
 			b.StopTimer()
-			var p *publisher
-			p, m = receiver(batch)
-			m.conn, m.rx, m.buf = conn, rx, buf
-			planned := m.plan.run.Clock.Unix(time.Second)
+			p, fresh := receiver(batch)
+			fresh.conn = m.conn
+			m = fresh
 			frames = frames[:0]
 			for range batch {
 				seq, _, _ := p.room.reserve(p, time.Second, true)
-				frames = append(frames, 0x81, 126, 1, 0) // text, final, 256 bytes
-				frames = appendMessage(frames, roomMessage{run: 42, seq: seq, planned: planned}, 256)
+				frames = textFrame(frames, roomMessage{run: 42, seq: seq, planned: planned}, 256)
 			}
 			next = 0
 			b.StartTimer()
 			more <- frames
 		}
-		data, err := m.next()
-		if err != nil {
+		if err := m.take(rec); err != nil {
 			b.Fatal(err)
 		}
-		at, _ := m.rx.LastRead()
-		m.receive(rec, m.plan.run.Clock.Since(at), data)
 		next++
 	}
-	for ; next < batch; next++ { // so that the server is done with the frames
-		if _, err := m.next(); err != nil {
+	for ; next < batch; next++ { // so that the writer is done with the frames
+		if err := m.take(rec); err != nil {
 			b.Fatal(err)
 		}
 	}
+	close(more)
+	writing.Wait()
 }

@@ -73,7 +73,8 @@ func TestTrackOfAMemberNeverSettled(t *testing.T) {
 // with the latest of their instants, and the memory is given back.
 func TestSlotsComplete(t *testing.T) {
 	const messages, receivers = 3 * slotsPerChunk, 4
-	s := newSlots(messages)
+	var s slots
+	s.open(messages)
 	for seq := range int64(messages) {
 		s.begin(seq, receivers*int(min(seq%7, 1))) // each seventh has none
 	}

@@ -11,8 +11,14 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/stream"
 )
 
-// sseDefaultTimeout of one stream, from its actual start.
-const sseDefaultTimeout = 60 * time.Second
+const (
+	// sseDefaultTimeout of one stream, from its actual start.
+	sseDefaultTimeout = 60 * time.Second
+	// sseGather is how long events of many busy streams may wait to be read
+	// together. They are timed by the kernel; those of one stream that share a
+	// read for it are counted as coalesced.
+	sseGather = time.Millisecond
+)
 
 // eventStream is the media type of an answer that is one.
 const eventStream = "text/event-stream"
@@ -53,6 +59,7 @@ func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Drive
 		to:       destinationOf(w, requests.base),
 		log:      connectionLog{connectMetrics: connectMetrics{sseConnections, sseConnectWait, sseDNS, sseDial, sseTLS}},
 	}
+	d.to.gather = sseGather
 	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
 	return d, nil
 }

@@ -15,9 +15,6 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
-// readBufferSize of a connection, in bytes: small, for there are thousands.
-const readBufferSize = 2 << 10
-
 // maxTracked bounds the book-keeping of a workload, in bits: one for each
 // planned delivery. 2³² bits are 512 MiB.
 const maxTracked = 1 << 32
@@ -42,6 +39,10 @@ type webSocket struct {
 
 	rooms []*room
 	plan  *roomPlan
+
+	stopping context.Context // ends when the run stops, and with the driver
+	stop     func()
+	watching sync.WaitGroup // for that
 }
 
 func newWebSocket(sc *scenario.Scenario, name string, w *scenario.Workload) (engine.Driver, error) {
@@ -68,10 +69,8 @@ func newWebSocket(sc *scenario.Scenario, name string, w *scenario.Workload) (eng
 		NetDialContext:    d.dialer.dial,
 		NetDialTLSContext: d.dialer.dialTLS,
 		HandshakeTimeout:  timeout,
-		ReadBufferSize:    readBufferSize,
-		// A message goes out as one frame, unless it is large.
-		WriteBufferSize: min(max(w.Room.Payload.Max, 512), 64<<10),
-		WriteBufferPool: &sync.Pool{},
+		ReadBufferSize:    1, // as little as there is: of the upgrade's answer only
+		WriteBufferPool:   &sync.Pool{},
 	}
 	return d, nil
 }
@@ -98,6 +97,14 @@ func (d *webSocket) Begin(run engine.Run) error {
 		d.rooms = append(d.rooms, newRoom(index, name, size, min(max(d.room.Publishers, 1), size), d.plan))
 	}
 	stall(d.rooms, d.room.Stalled)
+	d.stopping, d.stop = context.WithCancel(context.Background())
+	d.watching.Go(func() {
+		select {
+		case <-run.Stopping:
+			d.stop()
+		case <-d.stopping.Done():
+		}
+	})
 	return nil
 }
 
@@ -114,20 +121,34 @@ func stall(rooms []*room, n int) {
 	}
 }
 
-// Do lives one member's life. A user lives once: called again for the same one,
-// it waits for the end of the run.
+// Do connects one member; its life then goes on in a goroutine of its own. A user
+// lives once: called again for the same one, Do waits for the end of the run.
+//
+// Dialling takes a deep stack, which a goroutine keeps: so the one that dials ends
+// with it, and what a member holds for the rest of the run is a small one.
 func (d *webSocket) Do(ctx context.Context, a engine.Arrival, rec *engine.Recorder, over func(done bool)) {
-	over(d.do(ctx, a, rec))
+	m, ok := d.born(ctx, a.User)
+	if !ok {
+		over(false)
+		return
+	}
+	conn := d.connect(ctx, m, a, rec.Whole())
+	m.enter(conn)
+	go func() {
+		m.live(ctx, rec)
+		over(m.conn != nil)
+	}()
 }
 
-func (d *webSocket) do(ctx context.Context, a engine.Arrival, rec *engine.Recorder) (done bool) {
-	if a.User < 0 || a.User >= d.users {
-		return false
+// born returns the member that user is, if it is to live now.
+func (d *webSocket) born(ctx context.Context, user int) (m *member, ok bool) {
+	if user < 0 || user >= d.users {
+		return nil, false
 	}
-	m := d.rooms[a.User/d.room.Members].members[a.User%d.room.Members]
+	m = d.rooms[user/d.room.Members].members[user%d.room.Members]
 	select {
 	case <-d.plan.run.Stopping:
-		return false
+		return nil, false
 	default:
 	}
 	if m.lived.Swap(true) {
@@ -135,11 +156,9 @@ func (d *webSocket) do(ctx context.Context, a engine.Arrival, rec *engine.Record
 		case <-d.plan.run.Stopping:
 		case <-ctx.Done():
 		}
-		return false
+		return nil, false
 	}
-	conn := d.connect(ctx, m, a, rec.Whole())
-	m.live(ctx, conn, rec)
-	return conn != nil
+	return m, true
 }
 
 // End closes the books: it counts what was lost, why, and whether everything
@@ -164,7 +183,10 @@ func (d *webSocket) End(rec *engine.Recorder) {
 	if len(d.rooms) > 0 {
 		rec.Balance("expected = received + lost", expected, received+lost)
 	}
+	d.stop()
+	d.watching.Wait()
 	d.dialer.close()
+	d.rooms = nil // the result is made next, and need not find them in memory
 }
 
 // maxMessage bounds a message received, in bytes: a relay may wrap a payload,

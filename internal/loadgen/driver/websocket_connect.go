@@ -92,7 +92,7 @@ func (t *upgradeTemplate) request(runID, room string, a engine.Arrival) (address
 
 // connect opens m's connection and records how that went; nil when it failed.
 // It gives up when the run stops: whoever has not joined by then never will.
-func (d *webSocket) connect(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder) *websocket.Conn {
+func (d *webSocket) connect(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder) *wsConn {
 	conn, err := d.establish(ctx, m, a, rec)
 	if err != nil {
 		var refused *upgradeError
@@ -110,7 +110,7 @@ func (d *webSocket) connect(ctx context.Context, m *member, a engine.Arrival, re
 	return conn
 }
 
-func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder) (*websocket.Conn, error) {
+func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder) (*wsConn, error) {
 	waited, err := d.gate.enter(ctx, d.plan.run.Stopping)
 	if err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, 
 	begin := time.Now()
 	var connected time.Time
 	var times connectTimes
-	conn, err := d.dialUntilStop(withConnectTimes(ctx, func(t connectTimes) {
+	upgraded, err := d.dialUntilStop(withConnectTimes(ctx, func(t connectTimes) {
 		times, connected = t, time.Now()
 	}), address, headers)
 	if !connected.IsZero() {
@@ -141,12 +141,13 @@ func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, 
 	}
 	rec.Record(wsUpgrade, int64(time.Since(connected)))
 	rec.Record(wsSetup, int64(time.Since(begin)))
-	conn.SetReadLimit(d.maxMessage())
-	if m.stalled {
-		if err := shrinkReceiveBuffer(conn.NetConn()); err != nil {
-			_ = conn.Close() // the member is of no use
-			return nil, err
-		}
+	conn, err := newWSConn(upgraded.Conn, upgraded.early(), d.maxMessage())
+	if err == nil && m.stalled {
+		err = shrinkReceiveBuffer(conn.rx)
+	}
+	if err != nil {
+		_ = upgraded.Close() // the member is of no use
+		return nil, err
 	}
 	return conn, nil
 }
@@ -154,75 +155,59 @@ func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, 
 // dialUntilStop dials; the run's stop or the end of ctx cuts it short, which
 // gorilla's own dialling, once it waits for the answer, would not notice. An
 // answer that is no upgrade is an *upgradeError.
-func (d *webSocket) dialUntilStop(ctx context.Context, address string, headers http.Header) (*websocket.Conn, error) {
+func (d *webSocket) dialUntilStop(ctx context.Context, address string, headers http.Header) (*upgradingConn, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	dialer := d.upgrade
+	defer cancel()
+	defer context.AfterFunc(d.stopping, cancel)()
 	var (
-		mu     sync.Mutex
-		opened net.Conn
-		cut    bool
+		opened  *upgradingConn
+		release = func() bool { return ctx.Err() == nil } // from the end of ctx; false when that came before
+		closing sync.WaitGroup
 	)
 	keep := func(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
-		return func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dial(ctx, network, addr)
+		return func(dialCtx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(dialCtx, network, addr)
 			if err != nil {
 				return nil, err
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			if cut {
-				_ = conn.Close() // it came too late
-				return nil, context.Canceled
-			}
-			opened = conn
-			return conn, nil
+			opened = newUpgradingConn(conn)
+			closing.Add(1)
+			release = context.AfterFunc(ctx, func() {
+				defer closing.Done()
+				_ = opened.Close() // whoever waits on it gives up
+			})
+			return opened, nil
 		}
 	}
+	dialer := d.upgrade
 	dialer.NetDialContext, dialer.NetDialTLSContext = keep(dialer.NetDialContext), keep(dialer.NetDialTLSContext)
 
-	done := make(chan struct{})
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		select {
-		case <-d.plan.run.Stopping:
-		case <-ctx.Done():
-		case <-done:
-			return
-		}
-		cancel()
-		mu.Lock()
-		defer mu.Unlock()
-		cut = true
-		if opened != nil {
-			_ = opened.Close() // whoever waits on it gives up
-		}
-	})
-	conn, response, err := dialer.DialContext(ctx, address, headers)
+	// The gorilla connection is not used: it holds buffers and allocates.
+	_, response, err := dialer.DialContext(ctx, address, headers)
 	if response != nil {
 		defer func() { _ = response.Body.Close() }() // its beginning is in memory
 	}
-	close(done)
-	watch.Wait()
-	cancel()
-	if cut {
-		if conn != nil {
-			_ = conn.Close() // it is closed already
+	if !release() {
+		if opened != nil {
+			closing.Wait()
 		}
 		return nil, fmt.Errorf("connect to %s, cut by the end of the run: %w", address, context.Canceled)
 	}
-	if errors.Is(err, websocket.ErrBadHandshake) {
+	switch {
+	case errors.Is(err, websocket.ErrBadHandshake):
+		return nil, newUpgradeError(response)
+	case err != nil:
+		return nil, err
+	case response.Header.Get("Sec-Websocket-Extensions") != "":
+		_ = opened.Close() // its frames would not be understood
 		return nil, newUpgradeError(response)
 	}
-	return conn, err
+	return opened, nil
 }
 
 // shrinkReceiveBuffer makes the peer of a connection that is never read feel it
 // after a few packets.
-func shrinkReceiveBuffer(conn net.Conn) error {
-	rx, ok := rxtime.From(conn)
-	if !ok {
-		return errors.New("shrink the receive buffer: not a connection of ours")
-	}
+func shrinkReceiveBuffer(rx *rxtime.Conn) error {
 	if tcp, ok := rx.Conn.(*net.TCPConn); ok {
 		if err := tcp.SetReadBuffer(stalledReceiveBuffer); err != nil {
 			return fmt.Errorf("shrink the receive buffer: %w", err)

@@ -96,9 +96,9 @@ func TestRoomsUpgradeRequest(t *testing.T) {
 	if arrive(context.Background(), d, engine.Arrival{Seq: 3, User: 0}, rec) {
 		t.Error("a member joined after the stop")
 	}
+	name := d.rooms[0].name
 	d.End(rec)
 
-	name := d.rooms[0].name
 	if !strings.HasPrefix(name, "chat-") || !strings.HasSuffix(name, "-0") || len(name) != len("chat-01234567-0") {
 		t.Errorf("room name %q", name)
 	}

@@ -22,6 +22,7 @@ var noDeadline time.Time
 // A roomRun is one run of the websocket driver alone, on a clock of its own.
 type roomRun struct {
 	target          string
+	insecure        bool
 	users           int
 	ramp            time.Duration
 	room            scenario.Room
@@ -114,7 +115,7 @@ func (r roomRun) run(t *testing.T) *roomOutcome {
 	w := &scenario.Workload{
 		Protocol: scenario.WebSocket, Room: &r.room,
 		Load:    scenario.Load{Users: r.users, Ramp: scenario.Duration(r.ramp)},
-		Timeout: scenario.Duration(r.timeout),
+		Timeout: scenario.Duration(r.timeout), InsecureSkipVerify: r.insecure,
 	}
 	d, err := newWebSocket(&scenario.Scenario{Target: r.target, Seed: 1}, "rooms", w)
 	if err != nil {

@@ -43,7 +43,8 @@ type Workload struct {
 	MaxInFlight int
 
 	// Users is the closed model: so many users, each beginning its next arrival
-	// Think after its last has ended, the first at Begins(user).
+	// Think after its last has ended, the first at Begins(user). A later user
+	// does not begin before an earlier one.
 	Users  int
 	Begins func(user int) time.Duration
 	Think  time.Duration

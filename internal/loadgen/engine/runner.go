@@ -120,9 +120,12 @@ func (r *run) carryOut(ctx context.Context, id string, started time.Time) (*resu
 
 	for _, w := range r.workloads {
 		arrivals.Go(func() {
-			if w.Schedule != nil {
+			switch {
+			case w.Schedule != nil:
 				r.open(ctx, work, w)
-			} else {
+			case w.Once:
+				r.once(ctx, work, w)
+			default:
 				r.closed(ctx, work, w)
 			}
 		})
@@ -183,6 +186,26 @@ func (r *run) stop() {
 	close(r.stopping)
 }
 
+// once lets each user arrive a single time. What stays of a user is what its
+// driver keeps: there may be thousands, for the whole run.
+func (r *run) once(ctx, work context.Context, w *workload) {
+	var users sync.WaitGroup
+	defer users.Wait()
+	over := func(bool) { users.Done() }
+	timer := newTimer(r.clock, r.alarm)
+	for u := range w.Users {
+		ready := w.Begins(u)
+		if ready >= r.end || !r.waitUntil(ctx, timer, ready) {
+			return
+		}
+		a := Arrival{Seq: w.arrived.Add(1) - 1, User: u, Intended: ready}
+		w.account(a).Add(ownOffered, 1)
+		w.flight.now.Add(1)
+		users.Add(1)
+		go r.do(work, w, a, over)
+	}
+}
+
 // closed lets each user begin an arrival when its last has ended.
 func (r *run) closed(ctx, work context.Context, w *workload) {
 	var users sync.WaitGroup
@@ -197,9 +220,6 @@ func (r *run) closed(ctx, work context.Context, w *workload) {
 				w.flight.now.Add(1)
 				r.do(work, w, a, func(done bool) { ended <- done })
 				done := <-ended
-				if w.Once {
-					return
-				}
 				ready = r.clock.Now() + w.Think
 				if !done {
 					ready += failurePause

@@ -405,6 +405,30 @@ func TestClosedModel(t *testing.T) {
 	}
 }
 
+// Users that arrive once overlap; who would begin after an interrupt, or after the
+// end, never does.
+func TestUsersThatArriveOnce(t *testing.T) {
+	begins := func(u int) time.Duration { return time.Duration(u) * 100 * time.Millisecond }
+	for _, tc := range []struct {
+		interrupt time.Duration
+		did       int64
+	}{{250 * time.Millisecond, 3}, {time.Hour, 10}} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), tc.interrupt)
+			defer cancel()
+			d := &fakeDriver{takes: 2 * time.Second}
+			res, err := planOf(0, time.Second, 5*time.Second, Workload{Driver: d, Users: 20, Begins: begins, Once: true}).Run(ctx, "id")
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantCounts(t, res.Workloads[0], map[string]float64{"offered": float64(tc.did), "finished": float64(tc.did)})
+			if cut := d.cut.Load(); d.did.Load() != tc.did || cut != 0 {
+				t.Errorf("interrupted at %v: %d arrivals, %d cut", tc.interrupt, d.did.Load(), cut)
+			}
+		})
+	}
+}
+
 // A driver that cannot begin fails the run before any load, and those that had
 // begun are ended.
 func TestBeginFails(t *testing.T) {
