@@ -203,6 +203,7 @@ func runLevel(ctx context.Context, l calibrate.Level, server *answerer, c *conso
 	if err != nil {
 		return nil, err
 	}
+	defer relaxGC(ctx)()
 	return plan.Run(ctx, result.NewID(time.Now(), sc.Name))
 }
 

@@ -66,7 +66,9 @@ func measure(ctx context.Context, sc *scenario.Scenario, spin bool, c *console) 
 	id := result.NewID(time.Now(), sc.Name)
 	progress := c.progress(sc)
 	plan.Observe, plan.Spin = progress.Observe, spin
+	tighten := relaxGC(ctx)
 	res, err := plan.Run(ctx, id)
+	tighten()
 	progress.Close()
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
