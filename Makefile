@@ -5,6 +5,7 @@ BUILD    = $(GO) build -buildvcs=auto -trimpath
 # A number of inputs, not a time: where a time runs out while a worker is busy, go
 # test reports "context deadline exceeded" as a failure of the target.
 FUZZTIME ?= 20000x
+VERDICTS ?= -repeat 20
 # The end-to-end tests measure time: they run alone, and not under the race
 # detector. They run programs that go test does not know of: -count=1, or an old
 # pass would stand for a new program.
@@ -12,7 +13,7 @@ E2E      = ./internal/e2e
 REST     = $$($(GO) list ./... | grep -v /internal/e2e)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz bench bench-peers scale check deps example
+.PHONY: help build test lint race fuzz bench bench-peers verdicts scale check deps example
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,9 @@ bench: build ## start the reference server, run every file in scenarios/, write 
 
 bench-peers: ## measure loadgen beside k6, vegeta, hey, wrk and autocannon (10 min; PEERS='-streams 500,2000')
 	$(GO) test -run '^$$' -bench '^BenchmarkPeers$$' -benchtime 1x -timeout 60m ./internal/peers -args $(PEERS)
+
+verdicts: ## 20 runs inside this machine's envelope, 20 past it: VALID every time, VALID never (VERDICTS='-repeat 20')
+	$(GO) test -count=1 -v -timeout 60m -run '^TestVerdicts$$' $(E2E) -args $(VERDICTS)
 
 scale: ## hold 19,000 connections in one process (2 min; needs 20,000 descriptors)
 	$(GO) test -run '^$$' -bench '^BenchmarkSockets$$' -benchtime 1x -timeout 10m $(E2E)

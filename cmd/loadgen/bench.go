@@ -26,6 +26,7 @@ type benchFlags struct {
 	server    string
 	out       string
 	quick     bool
+	spin      bool
 	quiet     bool
 }
 
@@ -42,6 +43,7 @@ func newBench(env env) *cobra.Command {
 	cmd.Flags().StringVar(&f.server, "server", "", "reference-server program (default: beside loadgen, else in PATH)")
 	cmd.Flags().StringVar(&f.out, "out", "reports", "folder that the run's own folder is written to")
 	cmd.Flags().BoolVar(&f.quick, "quick", false, "measure each scenario for "+quickDuration.String()+" only")
+	spinFlag(cmd, &f.spin)
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no progress; the verdicts and the reports only")
 	return cmd
 }
@@ -91,16 +93,16 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 		return startError(ctx, "start the reference server", err)
 	}
 	defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
-	return f.measure(ctx, scenarios, envelope, newConsole(cmd, env, f.quiet))
+	return f.measure(ctx, scenarios, conditions{envelope, f.spin}, newConsole(cmd, env, f.quiet))
 }
 
 // measure runs the scenarios one after the other and writes one folder with a
 // subfolder for each, also when one of them could not be measured.
-func (f *benchFlags) measure(ctx context.Context, scenarios []*scenario.Scenario, envelope *result.Envelope, console *console) error {
+func (f *benchFlags) measure(ctx context.Context, scenarios []*scenario.Scenario, under conditions, console *console) error {
 	id := result.NewID(time.Now(), "bench")
 	all := make(map[string][]byte)
 	var results []*result.Result
-	err := measureAll(ctx, scenarios, envelope, console, func(res *result.Result, files map[string][]byte) error {
+	err := measureAll(ctx, scenarios, under, console, func(res *result.Result, files map[string][]byte) error {
 		for name, content := range files {
 			all[filepath.Join(res.Scenario.Name, name)] = content
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgeload/edgeload/internal/loadgen/calibrate"
-	"github.com/edgeload/edgeload/internal/loadgen/chart"
 	"github.com/edgeload/edgeload/internal/loadgen/driver"
 	"github.com/edgeload/edgeload/internal/loadgen/knownanswer"
 	"github.com/edgeload/edgeload/internal/loadgen/result"
@@ -24,6 +23,7 @@ import (
 
 // calibrateFlags are the flags of calibrate.
 type calibrateFlags struct {
+	over        []string
 	streams     []int
 	rate        float64
 	connections []int
@@ -45,22 +45,26 @@ func newCalibrate(env env) *cobra.Command {
 		Short: "Measure how far loadgen errs on this machine, and up to what load",
 		Long: `calibrate runs known load against a server with a known answer, a process of its
 own, and compares what loadgen measured with the server's own instants. It
-writes the envelope: the load up to which the error's p99 stayed within the
-bound on machines like this one. run and bench judge by it from then on.`,
+writes the envelope: the load up to which the errors' p99 stayed within the
+bound on machines like this one. run and bench judge by it from then on.
+
+Streams and rooms are run plain and over TLS, streams over HTTP/2 (and TLS) too;
+each is a kind of its own in the envelope. Takes three minutes unless told less.`,
 		Args: func(cmd *cobra.Command, args []string) error { return usage(cobra.NoArgs(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, env) },
 	}
 	flags := cmd.Flags()
-	flags.IntSliceVar(&f.streams, "streams", []int{50, 200, 500, 1000}, "levels of streams at once; 0 for none")
+	flags.StringSliceVar(&f.over, "over", []string{string(result.Plain), string(result.TLS), string(result.HTTP2)}, "transports to sweep")
+	flags.IntSliceVar(&f.streams, "streams", []int{100, 500, 2000}, "levels of streams at once; 0 for none")
 	flags.Float64Var(&f.rate, "rate", 20, "events a second in each stream")
-	flags.IntSliceVar(&f.connections, "connections", []int{100, 500, 1000}, "levels of connections in rooms; 0 for none")
+	flags.IntSliceVar(&f.connections, "connections", []int{100, 1000}, "levels of connections in rooms; 0 for none")
 	flags.IntVar(&f.members, "members", 50, "members of a room")
 	flags.Float64Var(&f.messages, "messages", 10, "messages a second in each room")
 	flags.DurationVar(&f.duration, "duration", 2500*time.Millisecond, "measured part of each level")
 	flags.IntVar(&f.busy, "busy", max(1, runtime.NumCPU()/2), "busy loops for the second half of the sweep; 0 leaves it out")
-	flags.DurationVar(&f.bound, "bound", calibrate.DefaultBound, "what the error's p99 is to stay within")
+	flags.DurationVar(&f.bound, "bound", calibrate.DefaultBound, "what the p99 of each error is to stay within")
 	flags.StringVar(&f.out, "out", "", "envelope `file` to write (default: edgeload/"+result.EnvelopeName("<fingerprint>")+" in the user's configuration folder)")
-	flags.StringVar(&f.chart, "chart", "", "`prefix` of the pictures, <prefix>-streams.svg and <prefix>-rooms.svg (default: the envelope's name without .json)")
+	flags.StringVar(&f.chart, "chart", "", "`prefix` of the pictures, as in <prefix>-streams-ttft.svg (default: the envelope's name without .json)")
 	flags.StringVarP(&f.format, "format", "f", "text", "text or json")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress; the table only")
 	return cmd
@@ -86,7 +90,11 @@ func (f *calibrateFlags) check() error {
 	}
 	levels("streams", f.streams, 1)
 	levels("connections", f.connections, 2)
-	refuse(noLevels(f.streams) && noLevels(f.connections), "--streams and --connections: expected a level in one of them")
+	refuse(len(f.over) == 0, "--over: expected a transport")
+	for _, t := range f.over {
+		refuse(!slices.Contains([]result.Transport{result.Plain, result.TLS, result.HTTP2}, result.Transport(t)), "--over %s: expected plain, tls or http2", t)
+	}
+	refuse(len(f.over) > 0 && len(f.levels()) == 0, "--streams and --connections: expected a level in one of them (HTTP/2 has streams only)")
 	refuse(!(f.rate >= .5 && f.rate <= 1000), "--rate %g: expected 0.5 to 1000 events a second", f.rate)
 	refuse(!(f.messages >= .1 && f.messages <= 1000), "--messages %g: expected 0.1 to 1000 a second", f.messages)
 	refuse(f.members < 2 || f.members > 10_000, "--members %d: expected 2 to 10000", f.members)
@@ -105,17 +113,30 @@ func (f *calibrateFlags) levels() []calibrate.Level {
 	}
 	var all []calibrate.Level
 	for _, busy := range conditions {
-		for _, n := range f.streams {
-			if n == 0 {
-				continue
-			}
-			all = append(all, calibrate.Level{Protocol: scenario.SSE, InFlight: n, PerSecond: f.rate, Busy: busy, Measured: f.duration})
+		for _, over := range f.over {
+			all = append(all, f.levelsOver(result.Transport(over), busy)...)
 		}
+	}
+	return all
+}
+
+// levelsOver are the levels of one transport. Rooms have no HTTP/2.
+func (f *calibrateFlags) levelsOver(over result.Transport, busy int) []calibrate.Level {
+	var all []calibrate.Level
+	if !noLevels(f.streams) {
+		for _, n := range f.streams {
+			all = append(all, calibrate.Level{
+				Kind:     result.LoadKind{Protocol: scenario.SSE, Over: over},
+				InFlight: n, PerSecond: f.rate, Busy: busy, Measured: f.duration,
+			})
+		}
+	}
+	if !noLevels(f.connections) && over != result.HTTP2 {
 		for _, n := range f.connections {
-			if n == 0 {
-				continue
-			}
-			all = append(all, calibrate.Level{Protocol: scenario.WebSocket, InFlight: n, PerSecond: f.messages, Members: f.members, Busy: busy, Measured: f.duration})
+			all = append(all, calibrate.Level{
+				Kind:     result.LoadKind{Protocol: scenario.WebSocket, Over: over},
+				InFlight: n, PerSecond: f.messages, Members: f.members, Busy: busy, Measured: f.duration,
+			})
 		}
 	}
 	return all
@@ -167,14 +188,14 @@ func (f *calibrateFlags) run(cmd *cobra.Command, env env) (err error) {
 
 // runLevel does one level against the known-answer server.
 func runLevel(ctx context.Context, l calibrate.Level, server *answerer, c *console) (*result.Result, error) {
-	base, err := server.with(ctx, l.Busy)
+	base, err := server.with(ctx, l.Busy, l.Kind.Over)
 	if err != nil {
 		return nil, err
 	}
 	if !c.quiet {
 		_, _ = fmt.Fprintf(c.stderr, "%v, about %v\n", l, l.Took())
 	}
-	sc, err := l.Scenario(base, calibrate.Paths{Stream: knownanswer.PathStream, Room: knownanswer.PathRoom}, time.Now())
+	sc, err := l.Scenario(base, calibrate.Paths{Stream: knownanswer.PathStream, Room: knownanswer.PathRoom})
 	if err != nil {
 		return nil, err
 	}
@@ -183,33 +204,6 @@ func runLevel(ctx context.Context, l calibrate.Level, server *answerer, c *conso
 		return nil, err
 	}
 	return plan.Run(ctx, result.NewID(time.Now(), sc.Name))
-}
-
-// draw writes one picture for each protocol that was measured.
-func (f *calibrateFlags) draw(e *result.Envelope, path string) (written []string, err error) {
-	prefix := f.chart
-	if prefix == "" {
-		prefix = strings.TrimSuffix(path, ".json")
-	}
-	for _, of := range []struct {
-		protocol     scenario.Protocol
-		suffix, what string
-	}{{scenario.SSE, "-streams.svg", "Error of a token's instant"}, {scenario.WebSocket, "-rooms.svg", "Error of a delivery's instant"}} {
-		picture := chart.InstrumentError(of.what, of.protocol, e.BoundNS, e.Levels)
-		if picture.Empty() {
-			continue
-		}
-		svg, err := picture.SVG()
-		if err != nil {
-			return written, err
-		}
-		name := prefix + of.suffix
-		if err := os.WriteFile(name, svg, 0o644); err != nil {
-			return written, fmt.Errorf("write the picture: %w", err)
-		}
-		written = append(written, name)
-	}
-	return written, nil
 }
 
 func (f *calibrateFlags) report(cmd *cobra.Command, e *result.Envelope, files []string) error {

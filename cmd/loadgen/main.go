@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -31,7 +32,16 @@ const (
 // envPrefix and a flag's name in capitals make its environment variable.
 const envPrefix = "LOADGEN_"
 
+// gcPercent is how much garbage, in percent of what is in use, is let gather
+// before it is collected. What is in use here is mostly counters without
+// pointers, which cost the collector nothing, and what is measured makes no
+// garbage, so that memory can be held close to what the connections need.
+const gcPercent = 25
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := interruptible(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/edgeload/edgeload/internal/loadgen/driver"
 	"github.com/edgeload/edgeload/internal/loadgen/gate"
 	"github.com/edgeload/edgeload/internal/loadgen/report"
@@ -15,22 +17,33 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
+// conditions are what runs of one command have in common beside their scenarios.
+type conditions struct {
+	envelope *result.Envelope // nil where there is none; else it has a say in the verdict
+	spin     bool             // engine.Plan's Spin
+}
+
+// spinFlag declares the flag that sets conditions.spin.
+func spinFlag(cmd *cobra.Command, spin *bool) {
+	cmd.Flags().BoolVar(spin, "spin", false, "spin through the end of each wait: sends some 20 µs more punctually, for up to a core of CPU")
+}
+
 // measureAll runs scenarios one after the other and hands each result, with the
-// files of its folder, to keep. The envelope, if any, has a say in the verdict. A
-// failure of the tool ends the series; what was measured before is kept.
-func measureAll(ctx context.Context, scenarios []*scenario.Scenario, envelope *result.Envelope, c *console, keep func(*result.Result, map[string][]byte) error) error {
+// files of its folder, to keep. A failure of the tool ends the series; what was
+// measured before is kept.
+func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under conditions, c *console, keep func(*result.Result, map[string][]byte) error) error {
 	var worst outcome
 	for _, sc := range scenarios {
 		if ctx.Err() != nil {
 			worst.interrupted = append(worst.interrupted, sc.Name)
 			continue
 		}
-		res, err := measure(ctx, sc, c)
+		res, err := measure(ctx, sc, under.spin, c)
 		if err != nil {
 			return err
 		}
-		if envelope != nil {
-			res.Validity = res.Validity.With(envelope.Check(res)...)
+		if under.envelope != nil {
+			res.Validity = res.Validity.With(under.envelope.Check(res)...)
 		}
 		worst.add(res)
 		files, err := runFiles(res)
@@ -45,14 +58,14 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, envelope *r
 }
 
 // measure runs one scenario and judges its thresholds.
-func measure(ctx context.Context, sc *scenario.Scenario, c *console) (*result.Result, error) {
+func measure(ctx context.Context, sc *scenario.Scenario, spin bool, c *console) (*result.Result, error) {
 	plan, err := driver.Plan(sc)
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
 	id := result.NewID(time.Now(), sc.Name)
 	progress := c.progress(sc)
-	plan.Observe = progress.Observe
+	plan.Observe, plan.Spin = progress.Observe, spin
 	res, err := plan.Run(ctx, id)
 	progress.Close()
 	if err != nil {
@@ -94,11 +107,20 @@ func (o *outcome) add(res *result.Result) {
 		o.interrupted = append(o.interrupted, name)
 	}
 	if res.Validity.State == result.Invalid {
-		o.invalid = append(o.invalid, name)
+		o.invalid = append(o.invalid, name+because(res.Validity))
 	}
 	if gate.Failed(res.Thresholds) {
 		o.failed = append(o.failed, name)
 	}
+}
+
+// because is the worst reason of a verdict and its remedy, in one line.
+func because(v result.Validity) string {
+	if len(v.Reasons) == 0 {
+		return ""
+	}
+	worst := v.Reasons[0]
+	return fmt.Sprintf(": %s: %s: %s", worst.Check, worst.Detail, worst.Remedy)
 }
 
 // err is the reason in one line, or nil when everything passed. An interrupted
@@ -109,7 +131,7 @@ func (o *outcome) err() error {
 	case len(o.interrupted) > 0:
 		return &exit{exitInterrupted, fmt.Errorf("interrupted: %s", list(o.interrupted))}
 	case len(o.invalid) > 0:
-		return &exit{exitInvalid, fmt.Errorf("INVALID: %s", list(o.invalid))}
+		return &exit{exitInvalid, fmt.Errorf("INVALID: %s", strings.Join(o.invalid, "; "))}
 	case len(o.failed) > 0:
 		return &exit{exitThreshold, fmt.Errorf("thresholds failed: %s", list(o.failed))}
 	}

@@ -21,6 +21,7 @@ type runFlags struct {
 	out      string
 	start    string
 	ready    string
+	spin     bool
 	quiet    bool
 }
 
@@ -44,7 +45,7 @@ func (f *scenarioFlags) register(cmd *cobra.Command) {
 
 // options turns the flags into how a scenario is to be read.
 func (f *scenarioFlags) options(env env) (scenario.Options, error) {
-	o := scenario.Options{Target: f.target, Duration: scenario.Duration(f.duration), Metrics: driver.Metrics()}
+	o := scenario.Options{Target: f.target, Duration: scenario.Duration(f.duration), Metrics: driver.Metrics(), Local: driver.LocalAddress}
 	vars := make(map[string]string)
 	for _, v := range f.vars {
 		name, value, ok := strings.Cut(v, "=")
@@ -111,6 +112,7 @@ func newRun(env env) *cobra.Command {
 	cmd.Flags().StringVar(&f.out, "out", "reports", "folder that the run's own folder is written to")
 	cmd.Flags().StringVar(&f.start, "start", "", "`command` that starts the server under test; it is stopped after the run")
 	cmd.Flags().StringVar(&f.ready, "ready", "", "`URL` that answers 2xx once the started server is ready")
+	spinFlag(cmd, &f.spin)
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no progress; the verdict and the reports only")
 	return cmd
 }
@@ -140,7 +142,7 @@ func (f *runFlags) run(cmd *cobra.Command, paths []string, env env) (err error) 
 		defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
 	}
 	console := newConsole(cmd, env, f.quiet)
-	return measureAll(ctx, scenarios, envelope, console, func(res *result.Result, files map[string][]byte) error {
+	return measureAll(ctx, scenarios, conditions{envelope, f.spin}, console, func(res *result.Result, files map[string][]byte) error {
 		dir, err := result.SaveRun(f.out, res.ID, files)
 		if dir == "" {
 			return err

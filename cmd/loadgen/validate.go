@@ -17,6 +17,7 @@ func newValidate(env env) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			o.Local = nil // what runs it may be another machine
 			if _, err := loadScenarios(args, o); err != nil {
 				return err
 			}

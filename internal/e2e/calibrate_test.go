@@ -17,7 +17,7 @@ func TestCalibrate(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "made", "envelope.json")
 	cmd := exec.Command(filepath.Join(bin, "loadgen"), "calibrate", "--out", path,
-		"--streams", "20,40", "--connections", "20,40", "--members", "10", "--busy", "0", "--duration", "1s", "--bound", "500ms")
+		"--streams", "40", "--connections", "40", "--members", "10", "--busy", "0", "--duration", "1s", "--bound", "500ms")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	stdout, err := cmd.Output()
@@ -25,7 +25,7 @@ func TestCalibrate(t *testing.T) {
 		t.Fatalf("%v\n%s%s", err, stdout, stderr.String())
 	}
 	t.Logf("\n%s", stdout)
-	for _, want := range []string{"error p50", "verdict", "streams", "rooms", "envelope: " + path} {
+	for _, want := range []string{"ttft error", "itl error", "fanout error", "send lag", "verdict", "streams over TLS", "rooms over TLS", "streams over HTTP/2", "envelope: " + path} {
 		if !strings.Contains(string(stdout), want) {
 			t.Errorf("the table does not say %q", want)
 		}
@@ -34,17 +34,29 @@ func TestCalibrate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(e.Levels) != 4 || len(e.Limits) != 2 || e.Machine.Fingerprint == "" || e.ReceiveSource == "" {
+	if len(e.Levels) != 5 || len(e.Limits) != 5 || e.Machine.Fingerprint == "" || e.ReceiveSource == "" {
 		t.Fatalf("%+v", e)
 	}
 	for _, l := range e.Levels {
 		// What the level asked for came about: its samples are one an event.
 		least := int64(.8 * l.EventsPerSecond)
-		if l.Failure != "" || l.Samples < least || l.ErrorP50NS <= 0 || l.ErrorP50NS > l.ErrorP99NS || l.ErrorMaxNS > 0 && l.ErrorP99NS > l.ErrorMaxNS {
+		if l.Failure != "" || l.Samples() < least {
 			t.Errorf("%+v, want at least %d samples", l, least)
 		}
+		figures := []result.Spread{l.TTFT, l.ITL}
+		if strings.HasPrefix(l.Kind.String(), "rooms") {
+			figures = []result.Spread{l.Fanout}
+		}
+		if l.Kind.Over != result.HTTP2 {
+			figures = append(figures, l.SendLag)
+		}
+		for _, f := range figures {
+			if f.Samples == 0 || f.P50NS <= 0 || f.P50NS > f.P99NS || f.P99NS > f.P999NS || f.P999NS > f.MaxNS {
+				t.Errorf("%v: %+v is no distribution", l.Kind, f)
+			}
+		}
 	}
-	for _, picture := range []string{"envelope-streams.svg", "envelope-rooms.svg"} {
+	for _, picture := range []string{"envelope-streams-ttft.svg", "envelope-streams-tls-itl.svg", "envelope-rooms-tls-fanout.svg", "envelope-rooms-send-lag.svg", "envelope-streams-http2-itl.svg"} {
 		if b, err := os.ReadFile(filepath.Join(dir, "made", picture)); err != nil || !strings.HasPrefix(string(b), "<svg") {
 			t.Errorf("%s: %.20s, %v", picture, b, err)
 		}

@@ -119,6 +119,12 @@ type loadgenRun struct {
 // process runs.
 func loadgen(t testing.TB, yaml string, during func(*os.Process), args ...string) loadgenRun {
 	t.Helper()
+	return loadgenOn(t, "", yaml, during, args...)
+}
+
+// loadgenOn is loadgen on some CPUs only, as taskset takes them; empty for all.
+func loadgenOn(t testing.TB, cores, yaml string, during func(*os.Process), args ...string) loadgenRun {
+	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "scenario.yaml")
 	if err := os.WriteFile(file, []byte(yaml), 0o644); err != nil {
@@ -127,7 +133,11 @@ func loadgen(t testing.TB, yaml string, during func(*os.Process), args ...string
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	out := filepath.Join(dir, "reports")
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "loadgen"), append([]string{"run", "--out", out, file}, args...)...)
+	argv := append([]string{filepath.Join(bin, "loadgen"), "run", "--out", out, file}, args...)
+	if cores != "" {
+		argv = append([]string{"taskset", "-c", cores}, argv...)
+	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	start := time.Now()

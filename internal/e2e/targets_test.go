@@ -190,6 +190,7 @@ workloads:
     room: {path: '/functions/v1/ws-relay?room={{ .Room }}', members: 5, publish: 2/s}
 thresholds:
   chat.ttft: ['p(95) < 1s']
+  rooms.fanout: ['p(95) < 1s']
 `, tc.url), nil)
 			if run.Code != 99 {
 				t.Errorf("exit code %d, want 99: a threshold with no data fails\n%s\n%s", run.Code, run.Stdout, run.Stderr)

@@ -7,6 +7,7 @@
 package wire
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"time"
@@ -39,12 +40,22 @@ func SimHeaders() []string {
 	return []string{HeaderSimTTFT, HeaderSimGap, HeaderSimTokens, HeaderSimPerChunk, HeaderSimSeed, HeaderSimStatus}
 }
 
+// QueryStamp in the query of an upgrade to the relay, with the value StampWrites,
+// asks it to say of each message when it wrote it to this very member: the message
+// comes behind a stamp line (AppendStamp) with an instant taken right before the
+// write.
+const (
+	QueryStamp  = "stamp"
+	StampWrites = "writes"
+)
+
 // stampPrefix begins the text of the SSE comment that carries a send instant.
 const stampPrefix = "sent="
 
 // AppendStamp appends the SSE comment line ": sent=<Unix nanoseconds>\n" to b.
 // The simulator writes one right before each event; a conforming client never
-// sees it.
+// sees it. Before a room's message the same line stands where QueryStamp asks for
+// it.
 func AppendStamp(b []byte, sent time.Time) []byte {
 	b = append(b, ": "...)
 	b = append(b, stampPrefix...)
@@ -69,4 +80,20 @@ func ParseStamp(comment []byte) (unixNano int64, ok bool) {
 		unixNano = unixNano*10 + int64(c-'0')
 	}
 	return unixNano, true
+}
+
+// CutStamp takes a stamp line off the beginning of b; without one it returns b as
+// it is and false. It does not allocate.
+func CutStamp(b []byte) (unixNano int64, rest []byte, ok bool) {
+	if len(b) == 0 || b[0] != ':' {
+		return 0, b, false
+	}
+	end := bytes.IndexByte(b, '\n')
+	if end < 0 {
+		return 0, b, false
+	}
+	if unixNano, ok = ParseStamp(b[1:end]); !ok {
+		return 0, b, false
+	}
+	return unixNano, b[end+1:], true
 }

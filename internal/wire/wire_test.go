@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"math"
 	"strings"
 	"testing"
@@ -27,6 +28,36 @@ func TestParseStampRejects(t *testing.T) {
 			t.Errorf("%q reads as stamp %d", s, got)
 		}
 	}
+}
+
+func TestCutStamp(t *testing.T) {
+	const message = `{"a":1}`
+	stamped := append(AppendStamp(nil, time.Unix(0, 1_763_922_000_123_456_789)), message...)
+	if ns, rest, ok := CutStamp(stamped); !ok || ns != 1_763_922_000_123_456_789 || string(rest) != message {
+		t.Errorf("%d, %q, %v", ns, rest, ok)
+	}
+	for _, s := range []string{"", message, ": sent=1", ": sent=x\n" + message, ": ping\n" + message, " : sent=1\n"} {
+		if ns, rest, ok := CutStamp([]byte(s)); ok || ns != 0 || string(rest) != s {
+			t.Errorf("%q is cut into %d and %q", s, ns, rest)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { CutStamp(stamped) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzCutStamp(f *testing.F) {
+	f.Add([]byte(": sent=1763922000123456789\n{}"))
+	f.Add([]byte(": keep-alive\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ns, rest, ok := CutStamp(b)
+		if !ok && (ns != 0 || !bytes.Equal(rest, b)) {
+			t.Fatalf("no stamp in %q, and yet %d and %q", b, ns, rest)
+		}
+		if ok && !bytes.HasSuffix(b, append([]byte{'\n'}, rest...)) {
+			t.Fatalf("%q leaves %q", b, rest)
+		}
+	})
 }
 
 func TestParseStampDoesNotAllocate(t *testing.T) {

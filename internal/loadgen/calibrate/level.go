@@ -18,7 +18,7 @@ import (
 // Times of one level's run, beside the measured part.
 const (
 	streamLength = 2 * time.Second // so long a stream speaks, and so long streams come before measuring
-	roomRamp     = time.Second     // to connect the members, within the measured run
+	roomRamp     = time.Second     // to connect the members, before measuring
 	roomSettle   = 250 * time.Millisecond
 	drain        = 5 * time.Second // at most
 )
@@ -34,7 +34,7 @@ const workload = "known"
 // InFlight streams. Rooms: PerSecond messages in each room of Members, InFlight
 // connections in all.
 type Level struct {
-	Protocol  scenario.Protocol
+	Kind      result.LoadKind
 	InFlight  int
 	PerSecond float64
 	Members   int           // websocket only
@@ -44,7 +44,7 @@ type Level struct {
 
 // EventsPerSecond is the chunks or deliveries a second that the level asks for.
 func (l Level) EventsPerSecond() float64 {
-	if l.Protocol == scenario.SSE {
+	if l.Kind.Protocol == scenario.SSE {
 		return float64(l.InFlight) * l.PerSecond
 	}
 	full, rest := l.InFlight/l.Members, l.InFlight%l.Members
@@ -53,9 +53,9 @@ func (l Level) EventsPerSecond() float64 {
 
 // String is the level in words.
 func (l Level) String() string {
-	s := fmt.Sprintf("%d streams × %g events/s", l.InFlight, l.PerSecond)
-	if l.Protocol == scenario.WebSocket {
-		s = fmt.Sprintf("%d connections in rooms of %d × %g messages/s", l.InFlight, l.Members, l.PerSecond)
+	s := fmt.Sprintf("%d %v × %g events/s", l.InFlight, l.Kind, l.PerSecond)
+	if l.Kind.Protocol == scenario.WebSocket {
+		s = fmt.Sprintf("%d connections in %v, %d to a room × %g messages/s", l.InFlight, l.Kind, l.Members, l.PerSecond)
 	}
 	if l.Busy > 0 {
 		s += " beside " + loops(l.Busy)
@@ -65,7 +65,7 @@ func (l Level) String() string {
 
 // Took is about how long the level's run takes.
 func (l Level) Took() time.Duration {
-	if l.Protocol == scenario.SSE {
+	if l.Kind.Protocol == scenario.SSE {
 		return 2*streamLength + l.Measured
 	}
 	return roomRamp + roomSettle + l.Measured
@@ -74,20 +74,15 @@ func (l Level) Took() time.Duration {
 // Paths names what the known-answer server answers, relative to its base URL.
 type Paths struct{ Stream, Room string }
 
-// Scenario is the level's run against the known-answer server at base, to be
-// begun at once: the server is told the end of a run of rooms that begins now.
+// Scenario is the level's run against the known-answer server at base, whose
+// certificate, if it has one, is taken as it is.
 //
 // Streams arrive at a constant rate and speak for two seconds each, so that
 // InFlight of them are there once the warm-up of two seconds is over. Their
-// first token comes after one gap. Rooms have no warm-up: the server replaces
-// the planned instants, and a warm-up would end differently for it than for the
-// publishers. The run ends some milliseconds after the instant the server is
-// told, because it takes that long to begin; what is written in them is given
-// the earlier instant, which makes the error of less than 1 % of the deliveries
-// look larger than it is.
-func (l Level) Scenario(base string, paths Paths, now time.Time) (*scenario.Scenario, error) {
+// first token comes after one gap. The members of rooms connect in the warm-up.
+func (l Level) Scenario(base string, paths Paths) (*scenario.Scenario, error) {
 	var text string
-	if l.Protocol == scenario.SSE {
+	if l.Kind.Protocol == scenario.SSE {
 		gap := time.Duration(float64(time.Second) / l.PerSecond)
 		events := max(1, int(streamLength/gap))
 		text = fmt.Sprintf(`version: 1
@@ -100,25 +95,27 @@ workloads:
   %s:
     protocol: sse
     dialect: openai
+    insecure_skip_verify: true
     load: {rate: %s/s, max_in_flight: %d}
     request: {path: '%s?events=%d&ttft=%v&gap=%v'}
 `, base, streamLength, l.Measured, drain, workload,
 			decimal(float64(l.InFlight)/(time.Duration(events)*gap).Seconds()), 2*l.InFlight+100,
 			paths.Stream, events, gap, gap)
 	} else {
-		length := roomRamp + roomSettle + l.Measured
 		text = fmt.Sprintf(`version: 1
 name: calibrate-rooms
 target: %q
+warmup: %v
 duration: %v
 drain: %v
 workloads:
   %s:
     protocol: websocket
+    insecure_skip_verify: true
     load: {users: %d, ramp: %v}
-    room: {path: '%s?room={{ .Room }}&until=%d', members: %d, publish: %s/s, payload: 256B, settle: %v}
-`, base, length, drain, workload, l.InFlight, roomRamp,
-			paths.Room, now.Add(length).UnixNano(), l.Members, decimal(l.PerSecond), roomSettle)
+    room: {path: '%s?room={{ .Room }}', members: %d, publish: %s/s, payload: 256B, settle: %v}
+`, base, roomRamp+roomSettle, l.Measured, drain, workload, l.InFlight, roomRamp,
+			paths.Room, l.Members, decimal(l.PerSecond), roomSettle)
 	}
 	sc, err := scenario.Parse("calibrate.yaml", []byte(text), scenario.Options{})
 	if err != nil {
@@ -133,30 +130,18 @@ func decimal(v float64) string { return fmt.Sprintf("%.6f", v) }
 // read takes from a level's result what the sweep wants to know.
 func (l Level) read(r *result.Result) result.CalibrationLevel {
 	out := result.CalibrationLevel{
-		Protocol: l.Protocol, Busy: l.Busy, InFlight: l.InFlight, EventsPerSecond: l.EventsPerSecond(),
+		Kind: l.Kind, Busy: l.Busy, InFlight: l.InFlight, EventsPerSecond: l.EventsPerSecond(),
 		LatenessP99NS: r.Health.LatenessP99NS, CPUCores: r.Health.CPUCores,
 		ReceiveSource: r.Health.ReceiveSource, Validity: r.Validity,
 	}
-	// The room puts its own write instant where the planned one was.
-	errorMetric := "delivery_lag"
-	if l.Protocol == scenario.WebSocket {
-		errorMetric = "fanout"
+	spreads := map[string]*result.Spread{"ttft_error": &out.TTFT, "itl_error": &out.ITL, "send_lag": &out.SendLag}
+	if l.Kind.Protocol == scenario.WebSocket {
+		spreads = map[string]*result.Spread{"delivery_lag": &out.Fanout, "send_lag": &out.SendLag}
 	}
 	for _, w := range r.Workloads {
 		for _, m := range w.Metrics {
-			d := m.Distribution
-			if d == nil {
-				continue
-			}
-			switch m.Name {
-			case errorMetric:
-				out.Samples = d.Count
-				out.ErrorP50NS, out.ErrorP99NS = time.Duration(d.P50), time.Duration(d.P99)
-				if l.Protocol == scenario.SSE {
-					out.ErrorMaxNS = time.Duration(d.Max)
-				}
-			case "send_lag":
-				out.SendLagP99NS = time.Duration(d.P99)
+			if to := spreads[m.Name]; to != nil && m.Distribution != nil {
+				*to = result.NewSpread(m.Distribution)
 			}
 		}
 		if len(w.Errors) > 0 {
@@ -164,8 +149,11 @@ func (l Level) read(r *result.Result) result.CalibrationLevel {
 			out.Failure = fmt.Sprintf("%d × %s: %s", e.Count, e.Class, e.Example)
 		}
 	}
-	if due := carriedShare * l.EventsPerSecond() * l.Measured.Seconds(); out.Failure == "" && float64(out.Samples) < due {
-		out.Failure = fmt.Sprintf("%d events came of the %.0f that the level asks for", out.Samples, due/carriedShare)
+	if due := carriedShare * l.EventsPerSecond() * l.Measured.Seconds(); out.Failure == "" && float64(out.Samples()) < due {
+		out.Failure = fmt.Sprintf("%d events came of the %.0f that the level asks for", out.Samples(), due/carriedShare)
+	}
+	if out.Validity.State == result.Valid {
+		out.Tight = result.Tight(r.Health)
 	}
 	return out
 }

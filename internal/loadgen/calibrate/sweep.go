@@ -8,19 +8,17 @@ import (
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/result"
-	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
-// DefaultBound of the error's p99. It is a judgement: a small part of the tens of
+// DefaultBound of the errors' p99. It is a judgement: a small part of the tens of
 // milliseconds that a first token or a delivery takes.
 const DefaultBound = time.Millisecond
 
 // Options of a sweep. Levels and Run must be set.
 type Options struct {
-	// Levels in the order they are run; the order of a protocol's levels in one
-	// condition is that of rising load.
+	// Levels in the order they are run.
 	Levels []Level
-	// Bound that the error's p99 is to stay within; default DefaultBound.
+	// Bound that the p99 of each error is to stay within; default DefaultBound.
 	Bound time.Duration
 	// Run does one level and returns its result.
 	Run func(context.Context, Level) (*result.Result, error)
@@ -56,7 +54,7 @@ func Sweep(ctx context.Context, o Options) (*result.Envelope, error) {
 			o.Observe(level)
 		}
 	}
-	if i := slices.IndexFunc(e.Levels, func(l result.CalibrationLevel) bool { return l.Samples > 0 }); i < 0 {
+	if i := slices.IndexFunc(e.Levels, func(l result.CalibrationLevel) bool { return l.Samples() > 0 }); i < 0 {
 		return nil, errors.New("no level gave an event whose error is known" + firstFailure(e.Levels))
 	}
 	e.Written = time.Now().UTC()
@@ -64,17 +62,17 @@ func Sweep(ctx context.Context, o Options) (*result.Envelope, error) {
 	return e, nil
 }
 
-// limits finds, for each protocol and condition, the highest level below which
+// limits finds, for each kind and condition, the highest level below which
 // and at which every level held.
 func limits(levels []result.CalibrationLevel, bound time.Duration) []result.EnvelopeLimit {
 	type condition struct {
-		protocol scenario.Protocol
-		busy     int
+		kind result.LoadKind
+		busy int
 	}
 	var order []condition
 	by := make(map[condition][]result.CalibrationLevel)
 	for _, l := range levels {
-		c := condition{l.Protocol, l.Busy}
+		c := condition{l.Kind, l.Busy}
 		if by[c] == nil {
 			order = append(order, c)
 		}
@@ -82,7 +80,7 @@ func limits(levels []result.CalibrationLevel, bound time.Duration) []result.Enve
 	}
 	var out []result.EnvelopeLimit
 	for _, c := range order {
-		limit := result.EnvelopeLimit{Protocol: c.protocol, Busy: c.busy}
+		limit := result.EnvelopeLimit{Kind: c.kind, Busy: c.busy}
 		rising := by[c]
 		slices.SortStableFunc(rising, func(a, b result.CalibrationLevel) int { return a.InFlight - b.InFlight })
 		for _, l := range rising {
@@ -105,7 +103,9 @@ func firstFailure(levels []result.CalibrationLevel) string {
 	return ""
 }
 
-// Held reports whether a level is inside the envelope by itself.
+// Held reports whether a level is inside the envelope by itself: a run of it is
+// VALID, with room to be so again, nothing failed, and its errors are within the
+// bound.
 func Held(l result.CalibrationLevel, bound time.Duration) bool {
-	return l.Validity.State == result.Valid && l.Failure == "" && l.Samples > 0 && l.ErrorP99NS <= bound
+	return l.Validity.State == result.Valid && l.Failure == "" && l.Tight == "" && l.Samples() > 0 && l.ErrorP99NS() <= bound
 }

@@ -22,19 +22,24 @@ type instrument struct {
 
 func (m *instrument) run(_ context.Context, l Level) (*result.Result, error) {
 	m.runs = append(m.runs, l.String())
-	metric, protocol := "delivery_lag", scenario.SSE
-	if l.Protocol == scenario.WebSocket {
-		metric, protocol = "fanout", scenario.WebSocket
-	}
 	lag := time.Duration(l.EventsPerSecond()/1000) * m.perEvent * time.Duration(1+l.Busy)
+	histogram := func(name string, n float64, p99 time.Duration) result.Metric {
+		return result.Metric{Name: name, Kind: result.Histogram, Distribution: &result.Distribution{
+			Count: int64(n), P50: int64(p99 / 2), P99: int64(p99), P999: int64(p99), Max: int64(2 * p99),
+		}}
+	}
+	metrics := []result.Metric{
+		{Name: "chunks", Kind: result.Counter, Value: 9},
+		histogram("delivery_lag", l.EventsPerSecond(), lag), // of streams it is the other two together
+		histogram("send_lag", 1, 4),
+	}
+	if l.Kind.Protocol == scenario.SSE {
+		metrics = append(metrics, histogram("ttft_error", l.EventsPerSecond()/10, lag), histogram("itl_error", l.EventsPerSecond()*9/10, lag/2))
+	}
 	r := &result.Result{
-		Health:   result.Health{LatenessP99NS: 3, CPUCores: .5, ReceiveSource: "kernel"},
-		Validity: result.Validity{State: result.Valid},
-		Workloads: []result.Workload{{Protocol: protocol, Metrics: []result.Metric{
-			{Name: "chunks", Kind: result.Counter, Value: 9},
-			{Name: metric, Kind: result.Histogram, Distribution: &result.Distribution{Count: int64(l.EventsPerSecond()), P50: int64(lag / 2), P99: int64(lag), Max: int64(2 * lag)}},
-			{Name: "send_lag", Kind: result.Histogram, Distribution: &result.Distribution{Count: 1, P99: 4}},
-		}}},
+		Health:    result.Health{LatenessP99NS: 3, CPUCores: .5, ReceiveSource: "kernel"},
+		Validity:  result.Validity{State: result.Valid},
+		Workloads: []result.Workload{{Protocol: l.Kind.Protocol, Metrics: metrics}},
 	}
 	if m.invalid > 0 && l.EventsPerSecond() >= m.invalid {
 		r.Validity.State = result.Invalid
@@ -42,12 +47,24 @@ func (m *instrument) run(_ context.Context, l Level) (*result.Result, error) {
 	return r, nil
 }
 
+var (
+	streams = result.LoadKind{Protocol: scenario.SSE, Over: result.Plain}
+	inRooms = result.LoadKind{Protocol: scenario.WebSocket, Over: result.Plain}
+	overTLS = result.LoadKind{Protocol: scenario.SSE, Over: result.TLS}
+)
+
 func sse(n, busy int) Level {
-	return Level{Protocol: scenario.SSE, InFlight: n, PerSecond: 20, Busy: busy, Measured: time.Second}
+	return Level{Kind: streams, InFlight: n, PerSecond: 20, Busy: busy, Measured: time.Second}
 }
 
 func rooms(n, busy int) Level {
-	return Level{Protocol: scenario.WebSocket, InFlight: n, PerSecond: 10, Members: 50, Busy: busy, Measured: time.Second}
+	return Level{Kind: inRooms, InFlight: n, PerSecond: 10, Members: 50, Busy: busy, Measured: time.Second}
+}
+
+func secure(n int) Level {
+	l := sse(n, 0)
+	l.Kind = overTLS
+	return l
 }
 
 func TestSweep(t *testing.T) {
@@ -56,7 +73,7 @@ func TestSweep(t *testing.T) {
 	e, err := Sweep(t.Context(), Options{
 		Levels: []Level{
 			sse(50, 0), sse(500, 0), sse(1000, 0), rooms(100, 0), rooms(1000, 0),
-			sse(50, 2), sse(500, 2), sse(1000, 2), rooms(5000, 2),
+			sse(50, 2), sse(500, 2), sse(1000, 2), rooms(5000, 2), secure(50),
 		},
 		Bound:   time.Millisecond,
 		Run:     m.run,
@@ -66,24 +83,31 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []result.EnvelopeLimit{
-		{Protocol: scenario.SSE, InFlight: 500, EventsPerSecond: 10_000},       // 20,000/s err by 2 ms
-		{Protocol: scenario.WebSocket, InFlight: 1000, EventsPerSecond: 9_800}, // .9 ms
-		{Protocol: scenario.SSE, Busy: 2, InFlight: 50, EventsPerSecond: 1000}, // 500 err by 3 ms
-		{Protocol: scenario.WebSocket, Busy: 2},                                // INVALID from the start
+		{Kind: streams, InFlight: 500, EventsPerSecond: 10_000},       // 20,000/s err by 2 ms
+		{Kind: inRooms, InFlight: 1000, EventsPerSecond: 9_800},       // .9 ms
+		{Kind: streams, Busy: 2, InFlight: 50, EventsPerSecond: 1000}, // 500 err by 3 ms
+		{Kind: inRooms, Busy: 2},                                      // INVALID from the start
+		{Kind: overTLS, InFlight: 50, EventsPerSecond: 1000},
 	}
 	if diff := cmp.Diff(want, e.Limits); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
 	}
-	if seen != 9 || len(m.runs) != 9 || len(e.Levels) != 9 {
+	if seen != 10 || len(m.runs) != 10 || len(e.Levels) != 10 {
 		t.Errorf("%d levels observed, %d run, %d kept", seen, len(m.runs), len(e.Levels))
 	}
+	spread := func(n int64, p99 time.Duration) result.Spread {
+		return result.Spread{Samples: n, P50NS: p99 / 2, P99NS: p99, P999NS: p99, MaxNS: 2 * p99}
+	}
 	first := result.CalibrationLevel{
-		Protocol: scenario.SSE, InFlight: 50, EventsPerSecond: 1000, Samples: 1000,
-		ErrorP50NS: 50 * time.Microsecond, ErrorP99NS: 100 * time.Microsecond, ErrorMaxNS: 200 * time.Microsecond,
-		LatenessP99NS: 3, SendLagP99NS: 4, CPUCores: .5, ReceiveSource: "kernel", Validity: result.Validity{State: result.Valid},
+		Kind: streams, InFlight: 50, EventsPerSecond: 1000,
+		TTFT: spread(100, 100*time.Microsecond), ITL: spread(900, 50*time.Microsecond), SendLag: spread(1, 4),
+		LatenessP99NS: 3, CPUCores: .5, ReceiveSource: "kernel", Validity: result.Validity{State: result.Valid},
 	}
 	if diff := cmp.Diff(first, e.Levels[0]); diff != "" {
 		t.Errorf("first level (-want +got):\n%s", diff)
+	}
+	if got, want := e.Levels[3].Fanout, spread(980, 0); got != want || e.Levels[3].TTFT.Samples != 0 {
+		t.Errorf("fanout of the first rooms %+v, want %+v and nothing of streams", got, want)
 	}
 	if e.Version != result.EnvelopeVersion || e.BoundNS != time.Millisecond || e.ReceiveSource != "kernel" ||
 		e.Machine.Fingerprint != result.ThisMachine().Fingerprint || e.Written.IsZero() {
@@ -96,7 +120,9 @@ func TestSweep(t *testing.T) {
 	}
 	for _, want := range []string{
 		`receive instants by "kernel"`,
-		"streams: error p99 within 1ms and VALID up to 500 at once, 10,000 events/s\n",
+		"streams: errors' p99 within 1ms and VALID up to 500 at once, 10,000 events/s\n",
+		"streams over TLS: errors' p99 within 1ms and VALID up to 50 at once, 1,000 events/s\n",
+		"50 µs / 100 µs / 200 µs", "25 µs / 50 µs / 100 µs", "ttft error", "itl error", "fanout error", "send lag",
 		"rooms beside 2 busy loops: no level was VALID",
 	} {
 		if !strings.Contains(b.String(), want) {
@@ -107,7 +133,7 @@ func TestSweep(t *testing.T) {
 
 // A level that held above one that did not says nothing.
 func TestLimitStopsAtTheFirstThatDidNotHold(t *testing.T) {
-	good := result.CalibrationLevel{Protocol: scenario.SSE, Samples: 1, Validity: result.Validity{State: result.Valid}}
+	good := result.CalibrationLevel{Kind: streams, ITL: result.Spread{Samples: 1}, Validity: result.Validity{State: result.Valid}}
 	at := func(n int, spoil func(*result.CalibrationLevel)) result.CalibrationLevel {
 		l := good
 		l.InFlight, l.EventsPerSecond = n, float64(n)
@@ -117,12 +143,14 @@ func TestLimitStopsAtTheFirstThatDidNotHold(t *testing.T) {
 	for name, spoil := range map[string]func(*result.CalibrationLevel){
 		"degraded":   func(l *result.CalibrationLevel) { l.Validity.State = result.Degraded },
 		"failed":     func(l *result.CalibrationLevel) { l.Failure = "1 × timeout" },
-		"no samples": func(l *result.CalibrationLevel) { l.Samples = 0 },
-		"off":        func(l *result.CalibrationLevel) { l.ErrorP99NS = time.Millisecond + 1 },
+		"no samples": func(l *result.CalibrationLevel) { l.ITL.Samples = 0 },
+		"tight":      func(l *result.CalibrationLevel) { l.Tight = "lateness 8ms" },
+		"off":        func(l *result.CalibrationLevel) { l.ITL.P99NS = time.Millisecond + 1 },
+		"begins off": func(l *result.CalibrationLevel) { l.TTFT.P99NS = time.Millisecond + 1 },
 	} {
 		none := func(*result.CalibrationLevel) {}
 		got := limits([]result.CalibrationLevel{at(3, none), at(1, none), at(2, spoil)}, time.Millisecond)
-		if want := []result.EnvelopeLimit{{Protocol: scenario.SSE, InFlight: 1, EventsPerSecond: 1}}; !cmp.Equal(got, want) {
+		if want := []result.EnvelopeLimit{{Kind: streams, InFlight: 1, EventsPerSecond: 1}}; !cmp.Equal(got, want) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -148,9 +176,8 @@ func TestSweepEnds(t *testing.T) {
 }
 
 func TestLevelScenario(t *testing.T) {
-	now := time.Unix(1_700_000_000, 0)
 	paths := Paths{Stream: "/s", Room: "/r"}
-	sc, err := sse(50, 0).Scenario("http://127.0.0.1:1", paths, now)
+	sc, err := sse(50, 0).Scenario("http://127.0.0.1:1", paths)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,19 +185,19 @@ func TestLevelScenario(t *testing.T) {
 	if w.Load.Rate != 25 || w.Request.Path != "/s?events=40&ttft=50ms&gap=50ms" || sc.Warmup != scenario.Duration(2*time.Second) {
 		t.Errorf("%+v %+v", w.Load, w.Request)
 	}
-	sc, err = rooms(100, 0).Scenario("http://127.0.0.1:1", paths, now)
+	sc, err = rooms(100, 0).Scenario("http://127.0.0.1:1", paths)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w = sc.Workloads[workload]
-	if w.Load.Users != 100 || sc.Warmup != 0 || sc.Duration != scenario.Duration(2250*time.Millisecond) ||
-		w.Room.Path != "/r?room={{ .Room }}&until=1700000002250000000" || w.Room.Members != 50 || w.Room.Publish != 10 {
+	if w.Load.Users != 100 || sc.Warmup != scenario.Duration(1250*time.Millisecond) || sc.Duration != scenario.Duration(time.Second) ||
+		w.Room.Path != "/r?room={{ .Room }}" || !w.InsecureSkipVerify || w.Room.Members != 50 || w.Room.Publish != 10 {
 		t.Errorf("%+v %+v", w.Load, w.Room)
 	}
 	// A stream that speaks less than once in its length speaks once.
 	l := sse(10, 0)
 	l.PerSecond = .4
-	if sc, err = l.Scenario("http://127.0.0.1:1", paths, now); err != nil || sc.Workloads[workload].Load.Rate != 4 {
+	if sc, err = l.Scenario("http://127.0.0.1:1", paths); err != nil || sc.Workloads[workload].Load.Rate != 4 {
 		t.Errorf("%+v, %v", sc, err)
 	}
 }

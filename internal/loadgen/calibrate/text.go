@@ -3,6 +3,7 @@ package calibrate
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -11,53 +12,95 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
-// WriteText writes the table of a sweep and its limits for people.
+// WriteText writes the tables of a sweep and its limits for people.
 func WriteText(w io.Writer, e *result.Envelope) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Error of the receive instant against the server's own write, receive instants by %q.\n", e.ReceiveSource)
-	b.WriteString("Streams: delivery_lag, which is the error of ttft; an itl is off by the difference of two of them.\n" +
-		"Rooms: fanout with the relay's write in place of the planned publish.\n\n")
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(t, "kind\tat once\tevents/s\tbusy loops\terror p50\tp99\tmax\tlateness p99\tsend lag p99\tCPU cores\tverdict\theld\t")
-	for _, l := range e.Levels {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%.2f\t%s\t%s\t\n", // a strings.Builder takes everything
-			kind(l.Protocol), plain(float64(l.InFlight)), plain(l.EventsPerSecond), l.Busy,
-			nanoseconds(l.ErrorP50NS), nanoseconds(l.ErrorP99NS), known(l.ErrorMaxNS),
-			nanoseconds(l.LatenessP99NS), known(l.SendLagP99NS), l.CPUCores, l.Validity.State, yes(Held(l, e.BoundNS)))
-	}
-	if err := t.Flush(); err != nil {
-		return fmt.Errorf("write the table: %w", err)
+	fmt.Fprintf(&b, "Errors against the known-answer server's own stamps, p50 / p99 / max; receive instants by %q.\n", e.ReceiveSource)
+	for _, of := range []struct {
+		protocol scenario.Protocol
+		figures  []figure
+	}{
+		{scenario.SSE, []figure{
+			{"ttft error", func(l result.CalibrationLevel) result.Spread { return l.TTFT }},
+			{"itl error", func(l result.CalibrationLevel) result.Spread { return l.ITL }},
+		}},
+		{scenario.WebSocket, []figure{
+			{"fanout error", func(l result.CalibrationLevel) result.Spread { return l.Fanout }},
+		}},
+	} {
+		if err := writeTable(&b, e, of.protocol, append(of.figures,
+			figure{"send lag", func(l result.CalibrationLevel) result.Spread { return l.SendLag }})); err != nil {
+			return fmt.Errorf("write the table: %w", err)
+		}
 	}
 	for _, l := range e.Levels {
 		for _, reason := range l.Validity.Reasons {
-			fmt.Fprintf(&b, "  %s at %s/s: %s: %s\n", kind(l.Protocol), plain(l.EventsPerSecond), reason.State, reason.Detail)
+			fmt.Fprintf(&b, "  %v%s at %s/s: %s: %s: %s\n", l.Kind, beside(l.Busy), plain(l.EventsPerSecond), reason.State, reason.Detail, reason.Remedy)
+		}
+		if l.Tight != "" {
+			fmt.Fprintf(&b, "  %v%s at %s/s: VALID by a narrow margin: %s\n", l.Kind, beside(l.Busy), plain(l.EventsPerSecond), l.Tight)
 		}
 		if l.Failure != "" {
-			fmt.Fprintf(&b, "  %s at %s/s: failed: %s\n", kind(l.Protocol), plain(l.EventsPerSecond), l.Failure)
+			fmt.Fprintf(&b, "  %v%s at %s/s: failed: %s\n", l.Kind, beside(l.Busy), plain(l.EventsPerSecond), l.Failure)
 		}
 	}
 	b.WriteByte('\n')
 	for _, l := range e.Limits {
-		fmt.Fprintf(&b, "%s%s: %s\n", kind(l.Protocol), beside(l.Busy), reach(l, e.BoundNS))
+		fmt.Fprintf(&b, "%v%s: %s\n", l.Kind, beside(l.Busy), reach(l, e.BoundNS))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
+// A figure is one distribution of a level and what it is called.
+type figure struct {
+	name string
+	of   func(result.CalibrationLevel) result.Spread
+}
+
+// writeTable writes the levels of one protocol, if there are any.
+func writeTable(w io.Writer, e *result.Envelope, p scenario.Protocol, figures []figure) error {
+	if !slices.ContainsFunc(e.Levels, func(l result.CalibrationLevel) bool { return l.Kind.Protocol == p }) {
+		return nil
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(cells ...string) { _, _ = fmt.Fprintln(t, strings.Join(cells, "\t")+"\t") } // Flush tells
+	head := []string{"kind", "at once", "events/s", "busy loops"}
+	for _, f := range figures {
+		head = append(head, f.name)
+	}
+	row(append(head, "lateness p99", "CPU cores", "verdict", "held")...)
+	for _, l := range e.Levels {
+		if l.Kind.Protocol != p {
+			continue
+		}
+		cells := []string{l.Kind.String(), plain(float64(l.InFlight)), plain(l.EventsPerSecond), fmt.Sprint(l.Busy)}
+		for _, f := range figures {
+			cells = append(cells, spread(f.of(l)))
+		}
+		row(append(cells, nanoseconds(l.LatenessP99NS), fmt.Sprintf("%.2f", l.CPUCores), string(l.Validity.State), yes(Held(l, e.BoundNS)))...)
+	}
+	return t.Flush()
+}
+
+// spread is a distribution's median, p99 and maximum.
+func spread(s result.Spread) string {
+	if s.Samples == 0 {
+		return "–"
+	}
+	return nanoseconds(s.P50NS) + " / " + nanoseconds(s.P99NS) + " / " + nanoseconds(s.MaxNS)
+}
+
 // reach says how far a limit goes.
 func reach(l result.EnvelopeLimit, bound time.Duration) string {
 	if l.InFlight == 0 {
-		return fmt.Sprintf("no level was VALID with the error's p99 within %v", bound)
+		return fmt.Sprintf("no level was VALID, with a margin, and the errors' p99 within %v", bound)
 	}
-	return fmt.Sprintf("error p99 within %v and VALID up to %s at once, %s events/s",
+	return fmt.Sprintf("errors' p99 within %v and VALID up to %s at once, %s events/s",
 		bound, plain(float64(l.InFlight)), plain(l.EventsPerSecond))
-}
-
-func kind(p scenario.Protocol) string {
-	if p == scenario.WebSocket {
-		return "rooms"
-	}
-	return "streams"
 }
 
 func beside(busy int) string {
@@ -77,14 +120,6 @@ func loops(n int) string {
 func plain(v float64) string { return result.One.Format(v) }
 
 func nanoseconds(d time.Duration) string { return result.Nanoseconds.Format(float64(d)) }
-
-// known is a figure that 0 stands for the want of.
-func known(d time.Duration) string {
-	if d == 0 {
-		return "–"
-	}
-	return nanoseconds(d)
-}
 
 func yes(b bool) string {
 	if b {

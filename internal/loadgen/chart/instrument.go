@@ -5,33 +5,32 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/result"
-	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
-// InstrumentError shows p50 and p99 of the instrument's error against events a
-// second for one protocol, with and without busy loops beside it. Levels with no
-// samples leave no point.
-func InstrumentError(title string, p scenario.Protocol, bound time.Duration, levels []result.CalibrationLevel) Chart {
+// Calibration shows p50 and p99 of one figure of a calibration against events a
+// second for one kind of load, with and without busy loops beside it. Levels with
+// no samples leave no point.
+func Calibration(title string, kind result.LoadKind, figure func(result.CalibrationLevel) result.Spread, levels []result.CalibrationLevel) Chart {
 	c := Chart{
 		Title: title,
 		X:     Axis{Label: "events/s, log scale", Scale: Log},
-		Y:     Axis{Label: "error, log scale", Scale: Log, Duration: true},
+		Y:     Axis{Label: "log scale", Scale: Log, Duration: true},
 	}
 	at := make(map[int][]result.CalibrationLevel) // by busy loops
 	var busy []int
 	var samples int64
 	for _, l := range levels {
-		if l.Protocol != p || l.Samples == 0 {
+		s := figure(l)
+		if l.Kind != kind || s.Samples == 0 {
 			continue
 		}
 		if at[l.Busy] == nil {
 			busy = append(busy, l.Busy)
 		}
 		at[l.Busy] = append(at[l.Busy], l)
-		samples += l.Samples
+		samples += s.Samples
 	}
 	slices.Sort(busy)
 	for _, n := range busy {
@@ -44,11 +43,11 @@ func InstrumentError(title string, p scenario.Protocol, bound time.Duration, lev
 			return cmp.Compare(a.EventsPerSecond, b.EventsPerSecond)
 		})
 		for _, l := range at[n] {
-			p50.Points = append(p50.Points, Point{l.EventsPerSecond, float64(max(l.ErrorP50NS, smallestLatency))})
-			p99.Points = append(p99.Points, Point{l.EventsPerSecond, float64(max(l.ErrorP99NS, smallestLatency))})
+			p50.Points = append(p50.Points, Point{l.EventsPerSecond, float64(max(figure(l).P50NS, smallestLatency))})
+			p99.Points = append(p99.Points, Point{l.EventsPerSecond, float64(max(figure(l).P99NS, smallestLatency))})
 		}
 		c.Series = append(c.Series, p50, p99)
 	}
-	c.Note = fmt.Sprintf("Samples: %s. The bound of the error's p99 is %v.", result.One.Format(float64(samples)), bound)
+	c.Note = fmt.Sprintf("Samples: %s.", result.One.Format(float64(samples)))
 	return c
 }

@@ -11,15 +11,18 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
-func TestInstrumentError(t *testing.T) {
-	level := func(p scenario.Protocol, busy int, rate float64, p50, p99 time.Duration) result.CalibrationLevel {
-		return result.CalibrationLevel{Protocol: p, Busy: busy, EventsPerSecond: rate, Samples: 500, ErrorP50NS: p50, ErrorP99NS: p99}
+func TestCalibration(t *testing.T) {
+	streams := result.LoadKind{Protocol: scenario.SSE, Over: result.Plain}
+	level := func(k result.LoadKind, busy int, rate float64, p50, p99 time.Duration) result.CalibrationLevel {
+		return result.CalibrationLevel{Kind: k, Busy: busy, EventsPerSecond: rate, ITL: result.Spread{Samples: 500, P50NS: p50, P99NS: p99}}
 	}
-	unknown := level(scenario.SSE, 0, 9000, 0, 0)
-	unknown.Samples = 0
-	c := InstrumentError("error", scenario.SSE, time.Millisecond, []result.CalibrationLevel{
-		level(scenario.SSE, 2, 1000, 7000, 60_000), level(scenario.SSE, 0, 4000, 5000, 40_000), level(scenario.SSE, 0, 1000, 0, 50_000),
-		level(scenario.WebSocket, 0, 500, 1, 2), unknown,
+	itl := func(l result.CalibrationLevel) result.Spread { return l.ITL }
+	unknown := level(streams, 0, 9000, 0, 0)
+	unknown.ITL.Samples = 0
+	c := Calibration("error of itl", streams, itl, []result.CalibrationLevel{
+		level(streams, 2, 1000, 7000, 60_000), level(streams, 0, 4000, 5000, 40_000), level(streams, 0, 1000, 0, 50_000),
+		level(result.LoadKind{Protocol: scenario.WebSocket, Over: result.Plain}, 0, 500, 1, 2),
+		level(result.LoadKind{Protocol: scenario.SSE, Over: result.TLS}, 0, 500, 1, 2), unknown,
 	})
 	got := map[string][]Point{}
 	for _, s := range c.Series {
@@ -32,13 +35,13 @@ func TestInstrumentError(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("points (-want +got):\n%s", diff)
 	}
-	if !strings.Contains(c.Note, "1,500") || !strings.Contains(c.Note, "1ms") {
+	if !strings.Contains(c.Note, "1,500") {
 		t.Errorf("note %q", c.Note)
 	}
 	if _, err := c.SVG(); err != nil {
 		t.Error(err)
 	}
-	if !InstrumentError("", scenario.SSE, 1, nil).Empty() {
+	if !Calibration("", streams, itl, nil).Empty() {
 		t.Error("a chart of nothing is not empty")
 	}
 }

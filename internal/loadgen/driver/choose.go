@@ -21,6 +21,8 @@ type destination struct {
 	base  *url.URL
 	prior bool // HTTP/2 by prior knowledge
 	keep  int  // connections kept open idle
+	// gather is h1.Options.Gather.
+	gather time.Duration
 }
 
 // defaultKeep is how many connections stay open idle where the scenario sets no
@@ -49,7 +51,7 @@ func chooseTransport(clock engine.Clock, d *dialer, to destination) (transport, 
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: to.base}); to.prior || proxy != nil || err != nil {
 		return onNetHTTP, nil
 	}
-	onLoops, err := newLoops(clock, d.open1, to.keep)
+	onLoops, err := newLoops(clock, d.open1, to.keep, to.gather)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return onNetHTTP, nil

@@ -18,10 +18,12 @@ import (
 // A dialer opens the connections of one workload, each wrapped by rxtime, and
 // times their set-up. Its methods may be called from many goroutines at once.
 type dialer struct {
-	net   net.Dialer
-	tls   *tls.Config
-	clock *rxtime.Clock
-	held  func() // releases the kernel's stamps
+	net     net.Dialer
+	sources sources
+	gate    *gate
+	tls     *tls.Config
+	clock   *rxtime.Clock
+	held    func() // releases the kernel's stamps
 
 	mu     sync.Mutex
 	closed bool
@@ -71,9 +73,10 @@ func tlsConfig(insecureSkipVerify bool, protocols ...string) *tls.Config {
 }
 
 // connectTimes is how long the parts of one connection's set-up took; 0 where
-// there was no such part (an address needs no DNS, plain HTTP no TLS).
+// there was no such part (an address needs no DNS, plain HTTP no TLS). Wait comes
+// before them: for the turn to connect.
 type connectTimes struct {
-	DNS, Dial, TLS time.Duration
+	Wait, DNS, Dial, TLS time.Duration
 }
 
 type connectTimesKey struct{}
@@ -92,10 +95,16 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		return nil, err
 	}
 	defer done()
+	waited, err := d.gate.enter(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer d.gate.leave()
 	conn, times, err := d.connect(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
+	times.Wait = waited
 	report(ctx, times)
 	return conn, nil
 }
@@ -108,10 +117,16 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	defer done()
+	waited, err := d.gate.enter(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer d.gate.leave()
 	plain, times, err := d.connect(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
+	times.Wait = waited
 	config := d.tls.Clone()
 	if config.ServerName == "" {
 		host, _, err := net.SplitHostPort(addr)
@@ -142,7 +157,11 @@ func (d *dialer) connect(ctx context.Context, network, addr string) (*dialedConn
 	)
 	// A trace of its own hides the request's from the net package: what the
 	// request's trace would be told here may come after the request is over.
-	dialed, err := d.net.DialContext(httptrace.WithClientTrace(withoutTrace(ctx), &httptrace.ClientTrace{
+	socket := d.net
+	if source := d.sources.next(); source != nil {
+		socket.LocalAddr, socket.Control = source, control
+	}
+	dialed, err := socket.DialContext(httptrace.WithClientTrace(withoutTrace(ctx), &httptrace.ClientTrace{
 		DNSDone: func(httptrace.DNSDoneInfo) {
 			resolved = time.Now()
 			times.DNS = resolved.Sub(began)

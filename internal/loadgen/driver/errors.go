@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/edgeload/edgeload/internal/loadgen/frame"
+	"github.com/edgeload/edgeload/internal/loadgen/result"
 )
 
 // Classes of failure that every driver shares. They are few and stable, since
@@ -26,9 +27,9 @@ const (
 	classTLS         = "tls"
 	classClosed      = "closed early"
 	classProtocol    = "protocol"
-	classStreamReset = "stream reset" // HTTP/2's RST_STREAM
-	classLocalLimit  = "local limit"  // this machine is out of descriptors or ports: the generator's own failure
-	classUnfinished  = "unfinished"   // cut at the end of the drain
+	classStreamReset = "stream reset"    // HTTP/2's RST_STREAM
+	classLocalLimit  = result.LocalLimit // this machine is out of descriptors or ports: the generator's own failure
+	classUnfinished  = "unfinished"      // cut at the end of the drain
 	classOther       = "other"
 )
 

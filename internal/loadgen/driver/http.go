@@ -20,7 +20,7 @@ const httpDefaultTimeout = 30 * time.Second
 // that is the same for every arrival is built once, and what belongs to one
 // arrival is pooled.
 type httpDriver struct {
-	requests  *httpRequests
+	requests  *requests
 	checks    httpChecks
 	redirects int // so many are followed
 	timeout   time.Duration
@@ -29,7 +29,7 @@ type httpDriver struct {
 	transport transport
 	run       engine.Run
 	exchanges sync.Pool // of *httpExchange
-	noting    sync.Map  // *engine.Recorder → *notingContext
+	log       connectionLog
 
 	// Counts of the measured arrivals, kept apart from the recorder's so that
 	// each can be held against another.
@@ -40,7 +40,7 @@ type httpDriver struct {
 
 // newHTTP makes the driver for w.
 func newHTTP(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Driver, error) {
-	requests, err := newHTTPRequests(sc, w)
+	requests, err := newRequests(sc, w, "")
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +52,9 @@ func newHTTP(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Driv
 		requests: requests, checks: checks, redirects: w.FollowRedirects,
 		timeout: timeoutOr(w.Timeout, httpDefaultTimeout),
 		to:      destinationOf(w, requests.base),
+		log:     connectionLog{connectMetrics: connectMetrics{httpConnections, httpConnectWait, httpDNS, httpDial, httpTLS}},
 	}
-	d.dialer = newDialer(d.timeout, tlsConfig(w.InsecureSkipVerify, "h2", "http/1.1"))
+	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
 	return d, nil
 }
 
@@ -75,7 +76,7 @@ func (d *httpDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Recor
 	if !ok {
 		x = &httpExchange{driver: d}
 	}
-	x.begin(d.notingConnections(ctx, rec), a, rec, over)
+	x.begin(d.log.context(ctx, rec), a, rec, over)
 	req, err := d.requests.build(&d.run, a)
 	if err != nil {
 		d.ended(x, httpEnding{httpOutcomeNotSent, classTemplate, excerpt(err.Error())})
@@ -86,35 +87,6 @@ func (d *httpDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Recor
 
 // measured says that a counts: it does not lie in the warm-up.
 func (d *httpDriver) measured(a engine.Arrival) bool { return a.Intended >= d.run.Warmup }
-
-// A notingContext is a context whose connections are recorded, and what it was
-// made of.
-type notingContext struct {
-	context.Context
-	parent context.Context
-}
-
-// notingConnections returns ctx with the set-up of connections recorded on rec.
-// There are few recorders, and a run has one context.
-func (d *httpDriver) notingConnections(ctx context.Context, rec *engine.Recorder) context.Context {
-	if known, ok := d.noting.Load(rec); ok {
-		if n, ok := known.(*notingContext); ok && n.parent == ctx {
-			return n
-		}
-	}
-	n := &notingContext{parent: ctx, Context: withConnectTimes(ctx, func(t connectTimes) {
-		rec.Add(httpConnections, 1)
-		rec.Record(httpDial, int64(t.Dial))
-		if t.DNS > 0 {
-			rec.Record(httpDNS, int64(t.DNS))
-		}
-		if t.TLS > 0 {
-			rec.Record(httpTLS, int64(t.TLS))
-		}
-	})}
-	d.noting.Store(rec, n)
-	return n
-}
 
 // ended closes the account of x, which is not used any more.
 func (d *httpDriver) ended(x *httpExchange, end httpEnding) {

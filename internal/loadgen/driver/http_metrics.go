@@ -13,6 +13,7 @@ const (
 	httpServiceTime
 	httpTTFB
 	httpLatencyFailed
+	httpConnectWait
 	httpDNS
 	httpDial
 	httpTLS
@@ -81,6 +82,8 @@ func httpMetrics() []engine.Metric {
 	histogram(httpServiceTime, "service_time", "last byte − actual start; requests that succeeded")
 	histogram(httpTTFB, "ttfb", "first byte of the answer, after redirects − actual start; requests that succeeded")
 	histogram(httpLatencyFailed, "latency_failed", "last byte, or the failure − intended start; requests that failed")
+	histogram(httpConnectWait, "connect_wait", "how long a new connection waited for its turn to be opened, by the workload's connect: the generator's own delay")
+	m[httpConnectWait].Gauge = engine.ConnectWait
 	histogram(httpDNS, "dns", "name resolution of a new connection")
 	histogram(httpDial, "dial", "TCP connect of a new connection")
 	histogram(httpTLS, "tls", "TLS handshake of a new connection")

@@ -24,8 +24,8 @@ type loops struct {
 
 // newLoops returns a transport that opens connections by dial and keeps as many
 // as keep for later.
-func newLoops(clock engine.Clock, dial func(ctx context.Context, addr string, secure bool) (net.Conn, error), keep int) (*loops, error) {
-	client, err := h1.New(h1.Options{Dial: dial, Linger: linger, MaxIdle: keep})
+func newLoops(clock engine.Clock, dial func(ctx context.Context, addr string, secure bool) (net.Conn, error), keep int, gather time.Duration) (*loops, error) {
+	client, err := h1.New(h1.Options{Dial: dial, Linger: linger, MaxIdle: keep, Gather: gather})
 	if err != nil {
 		return nil, err
 	}

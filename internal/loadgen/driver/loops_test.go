@@ -2,6 +2,7 @@ package driver
 
 import (
 	"testing"
+	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
 )
@@ -10,7 +11,7 @@ func TestLoops(t *testing.T) {
 	transport := func(t *testing.T, clock engine.Clock) transport {
 		d := newDialer(patience, tlsConfig(true))
 		t.Cleanup(d.close)
-		onLoops, err := newLoops(clock, d.open1, 1000)
+		onLoops, err := newLoops(clock, d.open1, 1000, time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}

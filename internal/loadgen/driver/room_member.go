@@ -13,6 +13,7 @@ import (
 
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
 	"github.com/edgeload/edgeload/internal/loadgen/frame"
+	"github.com/edgeload/edgeload/internal/wire"
 )
 
 // closeWait bounds the close of a connection: until then the peer may answer
@@ -167,6 +168,7 @@ func (m *member) endRead(rec *engine.Recorder) {
 // receive accounts for one frame's data that arrived at an offset from the
 // run's start. It does not allocate, except for the example of a foreign message.
 func (m *member) receive(rec *engine.Recorder, at time.Duration, data []byte) {
+	sent, data, stamped := wire.CutStamp(data)
 	size := len(data)
 	ours := false
 	for {
@@ -176,6 +178,9 @@ func (m *member) receive(rec *engine.Recorder, at time.Duration, data []byte) {
 		}
 		data = rest
 		if msg.run == m.plan.mark && m.deliver(rec, at, msg, size) {
+			if stamped && !ours {
+				m.lag(rec.At(m.plan.run.Clock.FromUnix(msg.planned)), at, m.plan.run.Clock.FromUnix(sent))
+			}
 			ours = true
 			size = 0 // a frame's bytes count once
 		}
@@ -183,6 +188,16 @@ func (m *member) receive(rec *engine.Recorder, at time.Duration, data []byte) {
 	if !ours {
 		rec.At(at).Add(wsForeign, 1)
 	}
+}
+
+// lag records what the relay's own stamp says of a frame received at an instant.
+func (m *member) lag(rec *engine.Recorder, at, sent time.Duration) {
+	lag := at - sent
+	if lag < 0 {
+		rec.Add(wsLagNegative, 1)
+		lag = 0
+	}
+	rec.Record(wsDeliveryLag, int64(lag))
 }
 
 // deliver accounts for one message of this run; false when it is another room's.

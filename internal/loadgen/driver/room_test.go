@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+	"github.com/edgeload/edgeload/internal/wire"
 )
 
 // newTestRoom returns one room whose members are driven by hand, with the plan
@@ -241,7 +242,7 @@ func TestReceiveDoesNotAllocate(t *testing.T) {
 	var frames [][]byte
 	for range n {
 		seq, _, _ := p.room.reserve(p, time.Second, true)
-		frames = append(frames, appendMessage(nil, roomMessage{run: 42, seq: seq, planned: planned}, 256))
+		frames = append(frames, appendMessage(wire.AppendStamp(nil, time.Unix(0, planned)), roomMessage{run: 42, seq: seq, planned: planned}, 256))
 	}
 	foreign := []byte(`{"event":"presence"}`)
 	next := 0
@@ -256,6 +257,38 @@ func TestReceiveDoesNotAllocate(t *testing.T) {
 	}
 	if m.received != n {
 		t.Errorf("received %d of %d", m.received, n)
+	}
+}
+
+// Where the relay says when it wrote a frame, that is held against its receipt:
+// once a frame, with a warm-up's thrown away, and below 0 as 0.
+func TestReceiveStampedFrames(t *testing.T) {
+	p, m := receiver(4)
+	rec := engine.NewRecorder(wsMetrics(), time.Second)
+	clock := m.plan.run.Clock
+	for _, planned := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second} {
+		seq, _, _ := p.room.reserve(p, planned, true)
+		sent := planned + 10*time.Millisecond
+		frame := wire.AppendStamp(nil, time.Unix(0, clock.Unix(sent)))
+		frame = appendMessage(frame, roomMessage{run: 42, seq: seq, planned: clock.Unix(planned)}, 256)
+		received := sent + 3*time.Millisecond
+		if planned == 2*time.Second {
+			received = sent - time.Millisecond // by another clock
+		}
+		m.receive(rec, received, frame)
+	}
+	seq, _, _ := p.room.reserve(p, 3*time.Second, true)
+	m.receive(rec, 4*time.Second, appendMessage(nil, roomMessage{run: 42, seq: seq, planned: clock.Unix(3 * time.Second)}, 256))
+
+	metrics, _, _ := rec.Collect()
+	lag := metrics[wsDeliveryLag].Distribution
+	if lag.Count != 2 || lag.Min != 0 || lag.OutOfRange != 0 || lag.Max < int64(3*time.Millisecond) || lag.Max > int64(3*time.Millisecond)*1001/1000 {
+		t.Errorf("lags %+v, want 0 and 3 ms", lag)
+	}
+	for id, want := range map[engine.MetricID]float64{wsLagNegative: 1, wsReceived: 3} {
+		if got := metrics[id]; got.Value != want {
+			t.Errorf("%s = %v, want %v", got.Name, got.Value, want)
+		}
 	}
 }
 

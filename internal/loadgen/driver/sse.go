@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,14 +14,20 @@ import (
 const (
 	// sseDefaultTimeout of one stream, from its actual start.
 	sseDefaultTimeout = 60 * time.Second
+	// sseGather is how long events of many busy streams may wait to be read
+	// together. They are timed by the kernel; those of one stream that share a
+	// read for it are counted as coalesced.
+	sseGather = time.Millisecond
 )
+
+// eventStream is the media type of an answer that is one.
+const eventStream = "text/event-stream"
 
 // sseDriver does the arrivals of an sse workload: each is one request whose
 // answer is an event stream, read to its end.
 type sseDriver struct {
-	request   *requestTemplate
-	rows      *scenario.Rows // nil without a feed
-	seed      uint64
+	requests  *requests
+	log       connectionLog
 	dialect   stream.Dialect
 	timeout   time.Duration
 	dialer    *dialer
@@ -43,26 +48,19 @@ type sseDriver struct {
 
 // newSSE makes the driver for w.
 func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Driver, error) {
-	if w.Request == nil {
-		return nil, fmt.Errorf("sse workload without a request")
-	}
-	request, err := newRequestTemplate(sc.Target, w.Request, "text/event-stream")
+	requests, err := newRequests(sc, w, eventStream)
 	if err != nil {
 		return nil, err
 	}
 	d := &sseDriver{
-		request: request,
-		seed:    sc.Seed,
-		dialect: dialectOf(w.Dialect),
-		timeout: timeoutOr(w.Timeout, sseDefaultTimeout),
+		requests: requests,
+		dialect:  dialectOf(w.Dialect),
+		timeout:  timeoutOr(w.Timeout, sseDefaultTimeout),
+		to:       destinationOf(w, requests.base),
+		log:      connectionLog{connectMetrics: connectMetrics{sseConnections, sseConnectWait, sseDNS, sseDial, sseTLS}},
 	}
-	if w.Feed != nil {
-		if d.rows, err = scenario.OpenFeed(sc.Dir, w.Feed, sc.Seed); err != nil {
-			return nil, err
-		}
-	}
-	d.to = destinationOf(w, request.base)
-	d.dialer = newDialer(d.timeout, tlsConfig(w.InsecureSkipVerify, "h2", "http/1.1"))
+	d.to.gather = sseGather
+	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
 	return d, nil
 }
 
@@ -98,27 +96,13 @@ func (d *sseDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Record
 		s = newSSEStream(d)
 	}
 	s.begin(a, rec, d.dialect, over)
-	req, err := d.request.build(withConnectTimes(ctx, noteConnection(rec)), d.data(a))
+	req, err := d.requests.build(&d.run, a)
 	if err != nil {
 		d.ended(s, ending{outcomeNotSent, classTemplate, excerpt(err.Error())})
 		return
 	}
 	s.bodySize = req.ContentLength
-	d.transport.start(req.Context(), req, a.Started+d.timeout, s)
-}
-
-// noteConnection records the set-up of connections on rec.
-func noteConnection(rec *engine.Recorder) func(connectTimes) {
-	return func(t connectTimes) {
-		rec.Add(sseConnections, 1)
-		rec.Record(sseDial, int64(t.Dial))
-		if t.DNS > 0 {
-			rec.Record(sseDNS, int64(t.DNS))
-		}
-		if t.TLS > 0 {
-			rec.Record(sseTLS, int64(t.TLS))
-		}
-	}
+	d.transport.start(d.log.context(ctx, rec), req, a.Started+d.timeout, s)
 }
 
 // measured says that a counts: it does not lie in the warm-up.
@@ -163,15 +147,4 @@ func (d *sseDriver) End(rec *engine.Recorder) {
 	rec.Balance("streams = complete + truncated + in_band_error + http_error + timeout + connection_error + unfinished + not_sent",
 		d.begun.Load(), ended)
 	rec.Balance("chunks = gaps + streams with a token", d.chunks.Load(), d.intervals.Load()+d.withToken.Load())
-}
-
-// data is what the templates see of arrival a.
-func (d *sseDriver) data(a engine.Arrival) *scenario.Data {
-	data := &scenario.Data{
-		Seq: a.Seq, User: a.User, Workload: d.run.Workload, RunID: d.run.ID, Seed: d.seed,
-	}
-	if d.rows != nil {
-		data.Feed = d.rows.Row(a.Seq)
-	}
-	return data
 }

@@ -25,14 +25,19 @@ func (s *sseStream) opened(c connection) {
 	s.newConn, s.ready = !c.reused, c.ready
 }
 
-// sent records when the request left.
+// sent records when the request left. Opening a connection is not the generator's
+// delay, waiting to begin is.
 func (s *sseStream) sent(d departure) {
 	s.rec.Add(sseBytesOut, s.bodySize)
 	if d.at == 0 {
 		return
 	}
 	s.left = d.at
-	s.record(sseSendLag, max(0, d.at-max(s.arrival.Intended, s.ready)))
+	lag := d.at - s.arrival.Intended
+	if s.newConn {
+		lag -= s.ready - s.arrival.Started
+	}
+	s.record(sseSendLag, max(0, lag))
 	if !d.kernel {
 		s.rec.Add(sseUnstampedSends, 1)
 	}
@@ -40,14 +45,20 @@ func (s *sseStream) sent(d departure) {
 
 // head judges the answer by its status and type.
 func (s *sseStream) head(resp *http.Response, first time.Duration, _ receipt) next {
-	contentType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	contentType := resp.Header.Get("Content-Type")
+	if contentType != eventStream {
+		contentType, _, _ = mime.ParseMediaType(contentType)
+	}
 	switch {
 	case resp.StatusCode != http.StatusOK:
 		s.refused = &refusal{class: fmt.Sprintf("http %d", resp.StatusCode)}
-	case contentType != "text/event-stream":
+	case contentType != eventStream:
 		s.refused = &refusal{class: classNotStream}
 	default:
 		s.begun = true
+		if resp.ProtoMajor == 2 {
+			s.rec.Add(sseHTTP2, 1)
+		}
 		s.record(sseTTFB, first-s.arrival.Started)
 		return more
 	}

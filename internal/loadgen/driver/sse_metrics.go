@@ -21,12 +21,15 @@ const (
 	sseCloseLag
 	sseStall
 	sseEventsPerRead
+	sseConnectWait
 	sseDNS
 	sseDial
 	sseTLS
 	sseTruthTTFT
 	sseTruthITL
 	sseDeliveryLag
+	sseTTFTError
+	sseITLError
 	sseSendLag
 	sseReadDelay
 	sseCoalescedBound
@@ -59,6 +62,7 @@ const (
 	sseLateEvents
 	sseLagNegative
 	sseConnections
+	sseHTTP2
 	sseBytesIn
 	sseBytesOut
 
@@ -103,13 +107,17 @@ func sseMetrics() []engine.Metric {
 	histogram(sseStall, "stall", "duration of each gap above 500 ms and above 5 × its stream's median gap")
 	histogram(sseEventsPerRead, "events_per_read", "events completed by one socket read that completed any; over HTTP/2 one read of the body")
 	m[sseEventsPerRead].Unit = result.One
+	histogram(sseConnectWait, "connect_wait", "how long a new connection waited for its turn to be opened, by the workload's connect: the generator's own delay")
+	m[sseConnectWait].Gauge = engine.ConnectWait
 	histogram(sseDNS, "dns", "name resolution of a new connection")
 	histogram(sseDial, "dial", "TCP connect of a new connection")
 	histogram(sseTLS, "tls", "TLS handshake of a new connection")
 	histogram(sseTruthTTFT, "truth_ttft", "first token as sent by the server's own stamp − actual start")
 	histogram(sseTruthITL, "truth_itl", "gap between the server's stamps of consecutive content chunks")
 	histogram(sseDeliveryLag, "delivery_lag", "content chunk received − sent by the server's stamp; below 0 counts as 0")
-	histogram(sseSendLag, "send_lag", "last byte of the request handed to the device, by the kernel − intended start, or − connection ready where that came later: the generator's own delay; not over HTTP/2")
+	histogram(sseTTFTError, "ttft_error", "size of ttft − what it would be by the server's stamp of the first token")
+	histogram(sseITLError, "itl_error", "size of a gap measured − the same gap between the server's stamps")
+	histogram(sseSendLag, "send_lag", "last byte of the request handed to the device, by the kernel − intended start, without the time that a connection opened for it took: the generator's own delay; not over HTTP/2")
 	histogram(sseReadDelay, "read_delay", "return of a socket read − the kernel's receive stamp: the generator's own delay, which is in no other figure")
 	m[sseReadDelay].Gauge = engine.ReadDelay
 	histogram(sseCoalescedBound, "coalesced_bound", "by how much each of the content chunks that shared a read may have come earlier than it is said to: that read − the one before, or − the request sent")
@@ -145,6 +153,7 @@ func sseMetrics() []engine.Metric {
 	counter(sseLateEvents, "late_events", "events after the end of the stream or its error; not looked at")
 	counter(sseLagNegative, "delivery_lag_negative", "content chunks received before they were sent, by clocks that differ")
 	counter(sseConnections, "connections", "connections opened")
+	counter(sseHTTP2, "http2", "streams answered over HTTP/2")
 	counter(sseBytesIn, "bytes_in", "body bytes received, event streams and error answers")
 	m[sseBytesIn].Unit = result.Bytes
 	counter(sseBytesOut, "bytes_out", "body bytes of requests sent")

@@ -30,6 +30,7 @@ type sseStream struct {
 	chunks, intervals          int64 // content chunks; gaps recorded between them
 
 	lastStamp    time.Duration // the server's instant of the last content chunk
+	lastLag      time.Duration // received − sent of the last content chunk
 	hasLastStamp bool
 	sawEvent     bool
 	sawReasoning bool
@@ -214,8 +215,15 @@ func (s *sseStream) truth(comment []byte) {
 	case s.chunks > 1 && s.hasLastStamp && sent >= s.lastStamp:
 		s.record(sseTruthITL, sent-s.lastStamp)
 	}
-	s.lastStamp, s.hasLastStamp = sent, true
 	lag := s.at - sent
+	// What a first token or a gap is off by, whatever the two have in common.
+	switch {
+	case s.chunks == 1:
+		s.record(sseTTFTError, lag.Abs())
+	case s.hasLastStamp:
+		s.record(sseITLError, (lag - s.lastLag).Abs())
+	}
+	s.lastStamp, s.lastLag, s.hasLastStamp = sent, lag, true
 	if lag < 0 {
 		s.rec.Add(sseLagNegative, 1)
 		lag = 0

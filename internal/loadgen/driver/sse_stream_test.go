@@ -343,8 +343,35 @@ func TestStreamTruth(t *testing.T) {
 	f.values("truth_ttft", 300*ms, 300*ms)
 	f.values("truth_itl", 20*ms, 35*ms)
 	f.values("delivery_lag", 0, 10*ms)
-	f.samples(map[string]int64{"truth_itl": 2, "delivery_lag": 4})
+	f.values("ttft_error", ms, ms)
+	f.values("itl_error", 9*ms, 15*ms) // b to a; e to d, whose lags are -5 and 10 ms
+	f.samples(map[string]int64{"truth_itl": 2, "delivery_lag": 4, "ttft_error": 1, "itl_error": 2})
 	f.counts(map[string]float64{"delivery_lag_negative": 1})
+}
+
+// Late by the generator is whatever comes before the request has left, but the time
+// that a connection opened for it took.
+func TestStreamSendLag(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		conn  connection
+		left  time.Duration
+		wants time.Duration
+	}{
+		{"reused", connection{reused: true, ready: 1050 * ms}, 1052 * ms, 52 * ms},
+		{"new", connection{ready: 1350 * ms}, 1352 * ms, 42 * ms},
+		{"punctual", connection{reused: true, ready: 1050 * ms}, 1000 * ms, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newReplay(stream.OpenAI)
+			r.s.arrival.Intended, r.s.arrival.Started = 1000*ms, 1040*ms
+			r.s.opened(tt.conn)
+			r.s.sent(departure{at: tt.left, kernel: true})
+			f := r.figures(t, false)
+			f.samples(map[string]int64{"send_lag": 1})
+			f.values("send_lag", tt.wants, tt.wants)
+		})
+	}
 }
 
 func TestStreamIsReusable(t *testing.T) {

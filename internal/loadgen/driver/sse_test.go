@@ -255,7 +255,11 @@ func TestHTTPVersions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			seen = nil
 			f := sseRun{target: tt.target, http2: tt.http2, insecure: true, n: 3}.do(t)
-			f.counts(map[string]float64{"streams": 3, "complete": 3, "chunks": 6, "connections": 1})
+			overHTTP2 := float64(0)
+			if tt.want == "HTTP/2.0" {
+				overHTTP2 = 3
+			}
+			f.counts(map[string]float64{"streams": 3, "complete": 3, "chunks": 6, "connections": 1, "http2": overHTTP2})
 			f.samples(map[string]int64{"ttft{conn=new}": 1, "ttft{conn=reused}": 2, "dial": 1, "tls": tt.tls, "ttfb": 3})
 			f.between("ttft_service", 30*ms, 30*ms+slack)
 			f.between("ttfb", 0, slack)

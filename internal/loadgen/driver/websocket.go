@@ -31,6 +31,7 @@ const webSocketTimeout = 10 * time.Second
 type webSocket struct {
 	upgrade  websocket.Dialer
 	dialer   *dialer
+	gate     *gate
 	template *upgradeTemplate
 	room     *scenario.Room
 	users    int
@@ -57,12 +58,13 @@ func newWebSocket(sc *scenario.Scenario, name string, w *scenario.Workload) (eng
 	}
 	timeout := timeoutOr(w.Timeout, webSocketTimeout)
 	d := &webSocket{
-		dialer:   newDialer(timeout, tlsConfig(w.InsecureSkipVerify, "http/1.1")),
+		dialer:   dialerFor(w, timeout, "http/1.1"),
 		template: template,
 		room:     w.Room,
 		users:    w.Load.Users,
 		timeout:  timeout,
 	}
+	d.gate, d.dialer.gate = d.dialer.gate, nil // whose turn it is has it until the upgrade
 	d.upgrade = websocket.Dialer{
 		NetDialContext:    d.dialer.dial,
 		NetDialTLSContext: d.dialer.dialTLS,

@@ -111,6 +111,12 @@ func (d *webSocket) connect(ctx context.Context, m *member, a engine.Arrival, re
 }
 
 func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder) (*wsConn, error) {
+	waited, err := d.gate.enter(ctx, d.plan.run.Stopping)
+	if err != nil {
+		return nil, err
+	}
+	defer d.gate.leave()
+	rec.Record(wsConnectWait, int64(waited))
 	address, headers, err := d.template.request(d.plan.run.ID, m.room.name, a)
 	if err != nil {
 		return nil, err

@@ -31,11 +31,14 @@ const (
 	wsConnectFailed
 	wsConnectionsLost
 	wsUncleanCloses
+	wsConnectWait
 	wsSetup
 	wsDNS
 	wsDial
 	wsTLS
 	wsUpgrade
+	wsDeliveryLag
+	wsLagNegative
 	wsSendLag
 	wsReadDelay
 	wsCoalescedBound
@@ -90,11 +93,14 @@ func wsMetrics() []engine.Metric {
 		wsConnectFailed:    count("connect_failed", "members that got no connection"),
 		wsConnectionsLost:  count("connections_lost", "connections that ended before the member left"),
 		wsUncleanCloses:    count("unclean_closes", "connections whose peer did not answer the close in time"),
+		wsConnectWait:      gauge(engine.ConnectWait, duration("connect_wait", "how long a member waited for its turn to connect, by the workload's connect; before setup")),
 		wsSetup:            duration("setup", "start of dialling − upgraded connection"),
 		wsDNS:              duration("dns", "name resolution, where there was one"),
 		wsDial:             duration("dial", "TCP connect"),
 		wsTLS:              duration("tls", "TLS handshake, where there was one"),
 		wsUpgrade:          duration("upgrade", "WebSocket upgrade: request sent − 101 received"),
+		wsDeliveryLag:      duration("delivery_lag", "frame received − written by the relay's own stamp, which is the error of fanout's receive instant; below 0 counts as 0"),
+		wsLagNegative:      count("delivery_lag_negative", "frames received before they were written, by clocks that differ"),
 		wsSendLag:          duration("send_lag", "last byte of a message handed to the device, by the kernel − planned publish, or − the end of the write before where that came later: the generator's own delay"),
 		wsReadDelay:        gauge(engine.ReadDelay, duration("read_delay", "return of a socket read − the kernel's receive stamp: the generator's own delay, which is in no other figure")),
 		wsCoalescedBound:   duration("coalesced_bound", "by how much each of the frames that shared a read may have come earlier than it is said to: that read − the one before"),

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// spinFor is the last part of a wait that Plan.Spin spins through: longer than
+// a processor takes to wake up.
+const spinFor = 100 * time.Microsecond
+
 // An alarm wakes goroutines at instants of the run.
 //
 // Go's own timers on Linux are late by up to a millisecond in a process that is
@@ -18,6 +22,7 @@ import (
 // Go timer: later, and otherwise the same.
 type alarm struct {
 	clock Clock
+	early time.Duration // how long before an instant waiting becomes spinning
 	fd    *timerFD
 	ended sync.WaitGroup
 
@@ -26,12 +31,15 @@ type alarm struct {
 }
 
 // newAlarm starts an alarm, or returns nil where there is none to be had.
-func newAlarm(c Clock) *alarm {
-	fd, err := newTimerFD()
+func newAlarm(c Clock, spin bool) *alarm {
+	fd, err := newTimerFD(c)
 	if err != nil {
 		return nil
 	}
 	a := &alarm{clock: c, fd: fd}
+	if spin {
+		a.early = spinFor
+	}
 	a.ended.Go(a.run)
 	return a
 }
@@ -48,23 +56,35 @@ func (a *alarm) stop() {
 // run wakes what is due each time the timerfd fires.
 func (a *alarm) run() {
 	for a.fd.wait() == nil {
-		a.mu.Lock()
-		now := a.clock.Now()
-		for len(a.waiting) > 0 && a.waiting[0].at <= now {
-			t, ok := heap.Pop(&a.waiting).(*Timer)
-			if ok {
-				t.rung <- struct{}{} // has room: a timer in the heap has not rung
-			}
+		for a.wake() {
+			continue
 		}
-		a.set(now)
-		a.mu.Unlock()
 	}
 }
 
+// wake wakes what is due and sets the timerfd to what comes next, or reports
+// that this is worth spinning for.
+func (a *alarm) wake() (soon bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.clock.Now()
+	for len(a.waiting) > 0 && a.waiting[0].at <= now {
+		t, ok := heap.Pop(&a.waiting).(*Timer)
+		if ok {
+			t.rung <- struct{}{} // has room: a timer in the heap has not rung
+		}
+	}
+	if len(a.waiting) > 0 && a.waiting[0].at-now <= a.early {
+		return true
+	}
+	a.set()
+	return false
+}
+
 // set points the timerfd at the earliest instant. The caller holds mu.
-func (a *alarm) set(now time.Duration) {
+func (a *alarm) set() {
 	if len(a.waiting) > 0 {
-		a.fd.set(max(a.waiting[0].at-now, 1))
+		a.fd.setAt(a.waiting[0].at - a.early)
 	}
 }
 
@@ -73,7 +93,7 @@ func (a *alarm) add(t *Timer) {
 	defer a.mu.Unlock()
 	heap.Push(&a.waiting, t)
 	if t.index == 0 {
-		a.set(a.clock.Now())
+		a.set()
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 func timers(t *testing.T, test func(t *testing.T, c Clock, a *alarm)) {
 	t.Run("alarm", func(t *testing.T) {
 		c := NewClock()
-		a := newAlarm(c)
+		a := newAlarm(c, false)
 		if a == nil {
 			t.Fatal("no alarm on this system")
 		}

@@ -16,8 +16,24 @@ func TestCheckDescriptors(t *testing.T) {
 			t.Errorf("no remedy: %v", err)
 		}
 	}
+	paced := append(workloads, Workload{Schedule: &every{}})
+	if err := checkDescriptors(paced, 1050+waitersAhead-1); err == nil || !strings.Contains(err.Error(), "ulimit -n 1058") || !strings.Contains(err.Error(), "lower users to 999") {
+		t.Errorf("timers of an open model not counted: %v", err)
+	}
+	if err := checkDescriptors(paced, 1050+waitersAhead); err != nil {
+		t.Error(err)
+	}
 	if err := checkDescriptors([]Workload{{MaxInFlight: 1 << 30}}, 100); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestMostDescriptors(t *testing.T) {
+	workloads := []Workload{{Schedule: &every{}, MaxInFlight: 1000}, {Users: 500}}
+	for limit, want := range map[int]int{0: 1500 + waitersAhead + spareDescriptors, 1024: 1024, 20_000: 1500 + waitersAhead + spareDescriptors} {
+		if got := mostDescriptors(workloads, limit); got != want {
+			t.Errorf("limit %d: %d, want %d", limit, got, want)
+		}
 	}
 }
 

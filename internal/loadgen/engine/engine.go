@@ -21,6 +21,9 @@ type Plan struct {
 	Workloads []Workload
 	// Observe, when set, is called about once a second from one goroutine.
 	Observe func(Snapshot)
+	// Spin lets what waits for an instant spin through the last part of the wait:
+	// more punctual, for up to a core of CPU.
+	Spin bool
 
 	coarse bool // Go's timers only, for tests in a bubble of fake time
 }
@@ -110,7 +113,7 @@ type Clock struct {
 // NewClock starts a clock now.
 func NewClock() Clock { return Clock{start: time.Now()} }
 
-// Now is the time since the start.
+// Now is the time since the start; below 0 before it.
 func (c Clock) Now() time.Duration { return time.Since(c.start) }
 
 // Since converts a time.Time taken in this process to the run's clock.
@@ -148,10 +151,11 @@ type Gauge int
 
 // Gauges.
 const (
-	NoGauge   Gauge = iota
-	Lateness        // histogram: the delay against the schedule, which the verdict is judged by
-	ReadDelay       // histogram: return of a read − the kernel's receive stamp
-	Unstamped       // counter: reads without a kernel stamp
+	NoGauge     Gauge = iota
+	Lateness          // histogram: the delay against the schedule, which the verdict is judged by
+	ReadDelay         // histogram: return of a read − the kernel's receive stamp
+	ConnectWait       // histogram: how long connections waited for their turn, one sample a connection
+	Unstamped         // counter: reads without a kernel stamp
 )
 
 // A Snapshot is the state of a run about once a second.

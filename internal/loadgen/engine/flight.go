@@ -32,6 +32,19 @@ func (f *flight) end(t time.Duration) {
 	}
 }
 
+// join lets one more be under way where that makes no more than most.
+func (f *flight) join(most int) bool {
+	for {
+		n := f.now.Load()
+		if n >= int64(most) {
+			return false
+		}
+		if f.now.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
 // passed notes an arrival that was under way from start to end.
 func (f *flight) passed(start, end time.Duration) {
 	if d := min(end, time.Duration(f.to.Load())) - max(start, f.from); d > 0 {

@@ -7,16 +7,19 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/result"
 )
 
-// A healthWatch measures the generator itself over the measured part of a run.
-// start, sample and stop are called from one goroutine.
+// A healthWatch measures the generator itself over the measured part of a run. Its
+// methods may be called from any goroutine.
 type healthWatch struct {
-	clock            Clock
+	clock Clock
+
+	mu               sync.Mutex
 	running, stopped bool
 	began, ended     healthReading
 	fdsPeak          int
@@ -25,35 +28,52 @@ type healthWatch struct {
 // A healthReading is the process's own counters at one instant.
 type healthReading struct {
 	at     time.Duration
-	cpu    time.Duration
+	cpu    time.Duration // this process
+	cpus   cpuReading    // the machine
 	pauses *metrics.Float64Histogram
 	sched  *metrics.Float64Histogram
 }
 
 func newHealthWatch(c Clock) *healthWatch { return &healthWatch{clock: c} }
 
+// start begins the measured part, unless it has ended.
 func (h *healthWatch) start() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
+		return
+	}
 	h.running = true
 	h.began = h.read()
-	h.sample()
+	h.fdsPeak = max(h.fdsPeak, openFDs())
 }
 
-// stop ends the measured part; later calls change nothing.
+// stop ends the measured part; later calls change nothing. It is called before the
+// end is made known: that all users of a run come to life at once to leave is no
+// sign of what the generator was like while it measured.
 func (h *healthWatch) stop() {
-	if !h.running || h.stopped {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
 		return
 	}
 	h.stopped = true
-	h.sample()
-	h.ended = h.read()
+	if h.running {
+		h.fdsPeak = max(h.fdsPeak, openFDs())
+		h.ended = h.read()
+	}
 }
 
-func (h *healthWatch) sample() { h.fdsPeak = max(h.fdsPeak, openFDs()) }
+func (h *healthWatch) sample() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fdsPeak = max(h.fdsPeak, openFDs())
+}
 
 func (h *healthWatch) read() healthReading {
 	m := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}, {Name: "/sched/latencies:seconds"}}
 	metrics.Read(m)
-	r := healthReading{at: h.clock.Now(), cpu: cpuTime()}
+	r := healthReading{at: h.clock.Now(), cpu: cpuTime(), cpus: readCPU()}
 	if m[0].Value.Kind() == metrics.KindFloat64Histogram {
 		r.pauses = m[0].Value.Float64Histogram()
 	}
@@ -66,6 +86,8 @@ func (h *healthWatch) read() healthReading {
 // report is what was measured between start and stop; zero where the run ended
 // before its warm-up did.
 func (h *healthWatch) report() result.Health {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	now := h.clock.Now()
 	out := result.Health{
 		CPUQuota:    cpuQuota(),
@@ -73,14 +95,16 @@ func (h *healthWatch) report() result.Health {
 		FDLimit:     fdLimit(),
 		ClockStepNS: h.clock.FromUnix(time.Now().UnixNano()) - now,
 	}
-	if !h.stopped {
+	if !h.running || !h.stopped {
 		return out
 	}
 	out.GCPauseMaxNS = quantileBetween(h.began.pauses, h.ended.pauses, 1)
 	out.SchedP99NS = quantileBetween(h.began.sched, h.ended.sched, .99)
 	if span := h.ended.at - h.began.at; span > 0 {
 		out.CPUCores = float64(h.ended.cpu-h.began.cpu) / float64(span)
+		out.GCPauseShare = float64(sumBetween(h.began.pauses, h.ended.pauses)) / float64(span)
 	}
+	out.StealShare = h.ended.cpus.stealSince(h.began.cpus)
 	out.RSSPeakBytes = peakRSS()
 	return out
 }
@@ -110,6 +134,25 @@ func quantileBetween(a, b *metrics.Float64Histogram, q float64) time.Duration {
 		}
 	}
 	return 0
+}
+
+// sumBetween is the sum of what a runtime/metrics histogram of seconds gained from
+// a to b, at most: each value counts as the upper edge of its bucket.
+func sumBetween(a, b *metrics.Float64Histogram) time.Duration {
+	if a == nil || b == nil || len(a.Counts) != len(b.Counts) {
+		return 0
+	}
+	var sum float64
+	for i := range b.Counts {
+		edge := b.Buckets[i+1]
+		if math.IsInf(edge, 1) {
+			edge = b.Buckets[i]
+		}
+		if n := b.Counts[i] - a.Counts[i]; n > 0 {
+			sum += float64(n) * edge
+		}
+	}
+	return time.Duration(sum * float64(time.Second))
 }
 
 // cpuTime is the CPU time this process has used, user and system.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/result"
@@ -14,7 +15,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 		Version:     result.Version,
 		ID:          id,
 		Started:     started,
-		ElapsedNS:   r.clock.Now(),
+		ElapsedNS:   max(0, r.clock.Now()),
 		Interrupted: interrupted,
 		Scenario:    r.plan.Scenario.Redacted(),
 		Machine:     result.ThisMachine(),
@@ -28,7 +29,12 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 		}
 		res.Workloads = append(res.Workloads, rw)
 		w.addHealth(&res.Health)
+		if p99 := w.connectWait(); w.Once && p99 > lateLimit {
+			res.Warnings = append(res.Warnings, fmt.Sprintf("%s: connections waited p99 %v for their turn to be opened: "+
+				"spread them with load.ramp, or raise connect.rate and connect.at_once", w.Name, p99.Round(time.Millisecond)))
+		}
 	}
+	res.Health.Spin = r.plan.Spin
 	res.Health.ReceiveSource = receiveSource(res.Health.Unstamped)
 	res.Validity = result.Judge(res)
 	if interrupted {
@@ -38,7 +44,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 }
 
 func (w *workload) result() (result.Workload, error) {
-	out := result.Workload{Name: w.Name, Protocol: w.Protocol, Errors: w.driven.errors(), Balances: w.driven.sums()}
+	out := result.Workload{Name: w.Name, Protocol: w.Protocol, Headline: w.Metrics[w.Headline].Name, Errors: w.driven.errors(), Balances: w.driven.sums()}
 	for _, t := range []*tally{w.own, w.driven} {
 		m, err := t.results()
 		if err != nil {
@@ -78,6 +84,9 @@ func receiveSource(unstamped int64) string {
 func (w *workload) addHealth(h *result.Health) {
 	h.Offered += w.own.total(ownOffered)
 	h.Dropped += w.own.total(ownDropped)
+	if !w.Once { // else no latency counts from before the wait
+		h.ConnectWaitP99NS = max(h.ConnectWaitP99NS, w.connectWait())
+	}
 	for _, t := range []*tally{w.own, w.driven} {
 		for id, m := range t.metrics {
 			switch m.Kind {
@@ -90,6 +99,24 @@ func (w *workload) addHealth(h *result.Health) {
 			}
 		}
 	}
+}
+
+// connectWait is the time that 99 % of the arrivals did not wait longer than for
+// their connection's turn. Most may have had a connection already and waited for
+// none.
+func (w *workload) connectWait() time.Duration {
+	var worst time.Duration
+	for id, m := range w.driven.metrics {
+		if m.Gauge != ConnectWait || m.Kind != result.Histogram {
+			continue
+		}
+		waits := w.driven.merged(MetricID(id))
+		longest := w.own.total(ownStarted) / 100
+		if n := waits.Count(); n > longest {
+			worst = max(worst, time.Duration(waits.Quantile(1-float64(longest)/float64(n))))
+		}
+	}
+	return worst
 }
 
 func (t *tally) addHistogramHealth(id MetricID, h *result.Health) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,11 @@ const interruptDrain = 5 * time.Second
 
 // failurePause is how long a user of a closed model waits after work that failed.
 const failurePause = 100 * time.Millisecond
+
+// lead is how long before its start a run is made ready: drivers begin, users
+// take their places and what that leaves behind is collected, so that the first
+// arrivals find everything as the later ones do.
+const lead = 200 * time.Millisecond
 
 // A run is one Plan being carried out.
 type run struct {
@@ -37,14 +43,25 @@ type workload struct {
 	flight  *flight
 }
 
+func newWorkload(w Workload, warmup, end time.Duration) *workload {
+	return &workload{
+		Workload: w,
+		own:      newTally(OwnMetrics(), warmup),
+		driven:   newTally(w.Metrics, warmup),
+		flight:   newFlight(warmup, end),
+	}
+}
+
 // Run carries out the plan and returns what came of it. When ctx ends early the
 // arrivals stop, what is in flight drains, and the result says it was
 // interrupted. The error is that of a driver which could not begin, or of a limit
 // of this process that the plan does not keep to.
 func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
-	if err := checkDescriptors(plan.Workloads, fdLimit()); err != nil {
+	limit := fdLimit()
+	if err := checkDescriptors(plan.Workloads, limit); err != nil {
 		return nil, err
 	}
+	growDescriptors(mostDescriptors(plan.Workloads, limit))
 	sc := plan.Scenario
 	r := &run{
 		plan:     plan,
@@ -53,23 +70,21 @@ func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 		stopping: make(chan struct{}),
 	}
 	for _, w := range plan.Workloads {
-		r.workloads = append(r.workloads, &workload{
-			Workload: w,
-			own:      newTally(OwnMetrics(), r.warmup),
-			driven:   newTally(w.Metrics, r.warmup),
-			flight:   newFlight(r.warmup, r.end),
-		})
+		r.workloads = append(r.workloads, newWorkload(w, r.warmup, r.end))
 	}
-	started := time.Now().UTC()
 	r.clock = NewClock()
 	if !plan.coarse {
-		r.alarm = newAlarm(r.clock)
+		r.clock.start = r.clock.start.Add(lead)
+		r.alarm = newAlarm(r.clock, plan.Spin)
 		defer r.alarm.stop()
 	}
 	if err := r.begin(id); err != nil {
 		return nil, err
 	}
-	return r.carryOut(ctx, id, started)
+	if !plan.coarse {
+		runtime.GC()
+	}
+	return r.carryOut(ctx, id, r.clock.start.UTC())
 }
 
 // begin readies every driver; when one cannot begin, those that have are ended.
@@ -101,7 +116,7 @@ func (r *run) carryOut(ctx context.Context, id string, started time.Time) (*resu
 	health := newHealthWatch(r.clock)
 	watchers.Go(func() { r.watch(over, health) })
 	interrupted := false
-	watchers.Go(func() { interrupted = r.conduct(ctx, over, cut) })
+	watchers.Go(func() { interrupted = r.conduct(ctx, over, cut, health) })
 
 	for _, w := range r.workloads {
 		arrivals.Go(func() {
@@ -121,7 +136,7 @@ func (r *run) carryOut(ctx context.Context, id string, started time.Time) (*resu
 
 	for _, w := range r.workloads {
 		w.Driver.End(w.driven.worker(0))
-		w.drain(r.clock.Now())
+		w.drain(max(0, r.clock.Now())) // one that was interrupted may not have started
 	}
 	return r.result(id, started, interrupted, health)
 }
@@ -129,7 +144,7 @@ func (r *run) carryOut(ctx context.Context, id string, started time.Time) (*resu
 // conduct closes stopping when the last arrival is due or ctx ends, whichever
 // is first, and cuts what is still in flight when the drain time has passed. It
 // answers whether ctx ended before the run was over.
-func (r *run) conduct(ctx context.Context, over <-chan struct{}, cut func()) (interrupted bool) {
+func (r *run) conduct(ctx context.Context, over <-chan struct{}, cut func(), health *healthWatch) (interrupted bool) {
 	drain := time.Duration(r.plan.Scenario.Drain)
 	timer := time.NewTimer(r.end - r.clock.Now())
 	defer timer.Stop()
@@ -139,6 +154,7 @@ func (r *run) conduct(ctx context.Context, over <-chan struct{}, cut func()) (in
 	case <-ctx.Done():
 		drain = min(drain, interruptDrain)
 	}
+	health.stop()
 	r.stop()
 	cutAt := r.clock.Now() + drain
 	done := ctx.Done()
@@ -168,31 +184,6 @@ func (r *run) stop() {
 		w.flight.end(now)
 	}
 	close(r.stopping)
-}
-
-// open begins arrivals at the schedule's instants whatever the target does. An
-// arrival that finds MaxInFlight under way, or that is still to begin when the
-// drain time is over, is dropped and counted.
-func (r *run) open(ctx, work context.Context, w *workload) {
-	var doing sync.WaitGroup
-	defer doing.Wait()
-	timer := newTimer(r.clock, r.alarm)
-	for {
-		intended, ok := w.Schedule.Next()
-		if !ok || !r.waitUntil(ctx, timer, intended) {
-			return
-		}
-		a := Arrival{Seq: w.arrived.Add(1) - 1, User: -1, Intended: intended}
-		own := w.account(a)
-		own.Add(ownOffered, 1)
-		if w.flight.now.Load() >= int64(w.MaxInFlight) || work.Err() != nil {
-			own.Add(ownDropped, 1)
-			continue
-		}
-		w.flight.now.Add(1)
-		doing.Add(1)
-		go r.do(work, w, a, func(bool) { doing.Done() })
-	}
 }
 
 // once lets each user arrive a single time. What stays of a user is what its
@@ -241,20 +232,36 @@ func (r *run) closed(ctx, work context.Context, w *workload) {
 // do hands one arrival to the driver and keeps the engine's own account of it;
 // over is told when it has ended, and whether its work was done.
 func (r *run) do(ctx context.Context, w *workload, a Arrival, over func(done bool)) {
+	a.Started = r.start(w, a)
+	w.drive(ctx, a, func(done bool) {
+		r.finish(w, a)
+		over(done)
+	})
+}
+
+// start accounts for the beginning of a and returns its instant.
+func (r *run) start(w *workload, a Arrival) (started time.Duration) {
 	own := w.account(a)
-	a.Started = r.clock.Now()
-	lateness := a.Started - a.Intended
+	started = r.clock.Now()
+	lateness := started - a.Intended
 	own.Add(ownStarted, 1)
 	own.Record(ownLateness, int64(lateness))
 	if lateness > lateLimit {
 		own.Add(ownLate, 1)
 	}
-	w.Driver.Do(ctx, a, w.driven.worker(a.Seq).At(a.Intended), func(done bool) {
-		own.Add(ownFinished, 1)
-		w.flight.passed(a.Started, r.clock.Now())
-		w.flight.now.Add(-1)
-		over(done)
-	})
+	return started
+}
+
+// drive hands a to the driver.
+func (w *workload) drive(ctx context.Context, a Arrival, over func(done bool)) {
+	w.Driver.Do(ctx, a, w.driven.worker(a.Seq).At(a.Intended), over)
+}
+
+// finish accounts for the end of a.
+func (r *run) finish(w *workload, a Arrival) {
+	w.account(a).Add(ownFinished, 1)
+	w.flight.passed(a.Started, r.clock.Now())
+	w.flight.now.Add(-1)
 }
 
 // account is where the engine counts arrival a: nowhere when it lies in the

@@ -173,6 +173,63 @@ func checkIntervals(t *testing.T, w result.Workload) {
 	}
 }
 
+// A waitDriver's arrivals say how long their connections waited, those that
+// opened one.
+type waitDriver struct {
+	fakeDriver
+	every int // one of so many arrivals opens a connection
+	waits time.Duration
+}
+
+func waitMetrics() []Metric {
+	return []Metric{{Name: "connect_wait", Kind: result.Histogram, Unit: result.Nanoseconds, Gauge: ConnectWait}}
+}
+
+func (d *waitDriver) Do(_ context.Context, a Arrival, rec *Recorder, over func(bool)) {
+	if a.Seq%uint64(d.every) == 0 {
+		rec.Record(0, int64(d.waits))
+	}
+	over(true)
+}
+
+// The wait for a turn to connect is judged by the share of arrivals that had it,
+// and where no latency holds it, is a warning.
+func TestConnectWait(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		every   int
+		once    bool
+		state   result.State
+		warning bool
+	}{
+		{"each arrival waits", 1, false, result.Invalid, false},
+		{"one of 50 waits", 50, false, result.Invalid, false},
+		{"one of 200 waits", 200, false, result.Valid, false},
+		{"who stays waits", 1, true, result.Valid, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := Workload{Driver: &waitDriver{every: tt.every, waits: 200 * time.Millisecond}, Schedule: &every{gap: time.Millisecond, end: time.Second}, MaxInFlight: 10}
+				if tt.once {
+					w.Schedule, w.Once, w.Users, w.Begins = nil, true, 100, func(int) time.Duration { return 0 }
+				}
+				plan := planOf(0, time.Second, time.Second, w)
+				plan.Workloads[0].Metrics = waitMetrics()
+				res, err := plan.Run(t.Context(), "id")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if res.Validity.State != tt.state || tt.state == result.Invalid && res.Validity.Reasons[0].Check != "connect wait" {
+					t.Errorf("wait %v: %+v", res.Health.ConnectWaitP99NS, res.Validity)
+				}
+				if got := len(res.Warnings) == 1 && strings.Contains(res.Warnings[0], "p99 200ms for their turn"); got != tt.warning {
+					t.Errorf("warnings %q", res.Warnings)
+				}
+			})
+		})
+	}
+}
+
 // What cannot begin is dropped and counted, never skipped.
 func TestDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -271,6 +328,39 @@ func TestInterruptedRunIsJudgedByWhatThereWas(t *testing.T) {
 			t.Errorf("in flight %+v, validity %+v", l, res.Validity)
 		}
 	})
+}
+
+// A leaver spends CPU time once the run is stopping, as members of rooms do that
+// say goodbye all at once.
+type leaver struct {
+	fakeDriver
+	spends time.Duration
+}
+
+func (d *leaver) Do(_ context.Context, _ Arrival, _ *Recorder, over func(bool)) {
+	go func() {
+		<-d.run.Stopping
+		for began := cpuTime(); cpuTime()-began < d.spends; {
+			continue
+		}
+		over(true)
+	}()
+}
+
+// What is spent after the measured part is not the generator's state while it
+// measured.
+func TestHealthEndsWithTheMeasuredPart(t *testing.T) {
+	ctx, interrupt := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer interrupt()
+	plan := planOf(0, time.Minute, time.Minute,
+		Workload{Driver: &leaver{spends: 300 * time.Millisecond}, Users: 1, Begins: func(int) time.Duration { return 0 }, Once: true})
+	res, err := plan.Run(ctx, "id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cpu := time.Duration(res.Health.CPUCores * float64(200*time.Millisecond)); cpu > 100*time.Millisecond {
+		t.Errorf("%v of CPU time in the measured part, at %.2f cores; 300ms were spent after it", cpu, res.Health.CPUCores)
+	}
 }
 
 func TestInterruptedBeforeItBegan(t *testing.T) {

@@ -10,8 +10,9 @@ import (
 // A timerFD does not exist here.
 type timerFD struct{}
 
-func newTimerFD() (*timerFD, error) { return nil, errors.ErrUnsupported }
+func newTimerFD(Clock) (*timerFD, error) { return nil, errors.ErrUnsupported }
 
-func (*timerFD) set(time.Duration) {}
-func (*timerFD) wait() error       { return errors.ErrUnsupported }
-func (*timerFD) close()            {}
+func (*timerFD) setAt(time.Duration) {}
+func (*timerFD) wait() error         { return errors.ErrUnsupported }
+func (*timerFD) release()            {}
+func (*timerFD) close()              {}

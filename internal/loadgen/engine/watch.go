@@ -39,7 +39,8 @@ const (
 )
 
 // watch looks at what is in flight, and once a second closes an interval,
-// samples the generator's health and tells the observer, until over is closed.
+// samples the generator's health, which it has begun to measure after the warm-up,
+// and tells the observer, until over is closed.
 func (r *run) watch(over <-chan struct{}, health *healthWatch) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
@@ -48,7 +49,6 @@ func (r *run) watch(over <-chan struct{}, health *healthWatch) {
 	for {
 		select {
 		case <-over:
-			health.stop()
 			return
 		case <-ticker.C:
 		}
@@ -56,9 +56,6 @@ func (r *run) watch(over <-chan struct{}, health *healthWatch) {
 		if !measuring && now >= r.warmup {
 			measuring = true
 			health.start()
-		}
-		if measuring && now >= r.end {
-			health.stop()
 		}
 		for _, w := range r.workloads {
 			w.flight.look(now)

@@ -18,9 +18,13 @@ const (
 
 var (
 	errHeadTooLarge = fmt.Errorf("malformed answer: more than %d bytes of headers", maxHead)
+	errNoHTTP       = errors.New("malformed answer: no HTTP")
 	errInformation  = fmt.Errorf("malformed answer: more than %d answers below 200", maxInformational)
 	errSwitched     = errors.New("malformed answer: 101 was not asked for")
 )
+
+// protocol is how every status line begins.
+var protocol = []byte("HTTP/")
 
 // An answer is how far the answer to the present request has come. The zero
 // value awaits one.
@@ -61,6 +65,8 @@ func (a *answer) takeHead(p []byte, req *http.Request, r *headReader) (resp *htt
 	for len(p) > 0 {
 		text, rest, whole := a.gather(p)
 		switch {
+		case !bytes.HasPrefix(text, protocol[:min(len(text), len(protocol))]):
+			return nil, nil, errNoHTTP // it may never end
 		case len(text) > maxHead:
 			return nil, nil, errHeadTooLarge
 		case !whole:

@@ -16,6 +16,7 @@ const (
 var (
 	errChunkSize = errors.New("malformed chunked encoding: chunk length")
 	errChunkEnd  = errors.New("malformed chunked encoding: no line end after a chunk")
+	errTrailer   = errors.New("malformed chunked encoding: line of a trailer")
 	errChunkLine = errors.New("malformed chunked encoding: line too long")
 )
 
@@ -28,6 +29,7 @@ type chunked struct {
 	digits int
 	line   int  // bytes of the present line, or of all trailers
 	cr     bool // the byte before, of a size line, was a CR
+	blank  bool // only blanks have followed the size
 	empty  bool // the present trailer line, so far
 }
 
@@ -94,7 +96,7 @@ func (d *chunked) sizeByte(b byte) error {
 	case d.digits == 0:
 		return errChunkSize
 	case b == ';' || b == ' ' || b == '\t' || b == '\r':
-		d.phase, d.cr = chunkExtension, b == '\r'
+		d.phase, d.cr, d.blank = chunkExtension, b == '\r', b != ';'
 		return nil
 	default:
 		return errChunkSize
@@ -111,6 +113,15 @@ func (d *chunked) sizeByte(b byte) error {
 func (d *chunked) extensionByte(b byte) error {
 	if d.cr != (b == '\n') {
 		return errChunkSize
+	}
+	switch b {
+	case ';':
+		d.blank = false
+	case ' ', '\t', '\r', '\n':
+	default:
+		if d.blank {
+			return errChunkSize
+		}
 	}
 	if d.cr = b == '\r'; b != '\n' {
 		if d.line++; d.line > maxChunkLine {
@@ -149,9 +160,12 @@ func (d *chunked) trailer(p []byte) (n int, ended bool, err error) {
 	if d.line += n; d.line > maxTrailers {
 		return n, false, errChunkLine
 	}
-	text := bytes.TrimSuffix(p[:n], []byte("\n"))
-	for _, b := range text {
-		d.empty = d.empty && b == '\r'
+	for _, b := range p[:n] {
+		if b == '\n' && !d.cr {
+			return n, false, errTrailer
+		}
+		d.cr = b == '\r'
+		d.empty = d.empty && (d.cr || b == '\n')
 	}
 	if end < 0 {
 		return n, false, nil

@@ -46,6 +46,11 @@ type Options struct {
 	// IdleTimeout closes a kept connection that has not been used for so long; 0
 	// stands for 90 s.
 	IdleTimeout time.Duration
+	// Gather lets a loop that has many events look only once in so long and take
+	// all that have come, which spares a wake-up for each. When they came the
+	// stamps tell. It suits answers that are streams, and delays requests that
+	// wait for the answer before. 0: a loop looks as soon as something has come.
+	Gather time.Duration
 	// MaxIdle is how many connections are kept for later requests to one address.
 	MaxIdle int
 }
@@ -107,7 +112,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{options: o, idle: idle{most: o.MaxIdle}, wires: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
 	for range o.Loops {
-		l, err := newLoop()
+		l, err := newLoop(newPace(o.Gather), o.Loops < runtime.GOMAXPROCS(0))
 		if err != nil {
 			c.Close()
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,12 +21,9 @@ const (
 )
 
 // A loop waits for many connections in one goroutine.
-//
-// Where events are many it does not hurry: it looks once a gathering time and
-// takes all that have come, which spares a wake-up for each. When they came is
-// told by the kernel's stamps, not by when they are looked at.
 type loop struct {
 	epoll  int
+	spare  bool // there is a processor of Go's for the rest of the program
 	events []unix.EpollEvent
 	buf    []byte
 	heads  *headReader
@@ -38,13 +36,13 @@ type loop struct {
 	table  atomic.Pointer[[]atomic.Pointer[conn]] // by descriptor; written under mu
 }
 
-func newLoop() (*loop, error) {
+func newLoop(p pace, spare bool) (*loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make an event loop: %w", os.NewSyscallError("epoll_create1", err))
 	}
 	l := &loop{
-		epoll: epoll, events: make([]unix.EpollEvent, eventsAtOnce),
+		epoll: epoll, spare: spare, pace: p, events: make([]unix.EpollEvent, eventsAtOnce),
 		buf: make([]byte, readBuffer), heads: newHeadReader(), ended: make(chan struct{}),
 	}
 	l.table.Store(new([]atomic.Pointer[conn]))
@@ -70,14 +68,10 @@ func (l *loop) close() {
 func (l *loop) run() {
 	defer close(l.ended)
 	var due []*conn
-	gathering := time.NewTimer(0)
-	defer gathering.Stop()
-	<-gathering.C
 	for last := time.Now(); !l.ending.Load(); {
 		patience := tick
-		if l.pace.gathers() {
-			gathering.Reset(gather)
-			<-gathering.C
+		if l.pace.many {
+			l.gather()
 			patience = 0
 		}
 		handled := l.serve(patience)
@@ -93,6 +87,22 @@ func (l *loop) run() {
 		}
 		clear(due)
 	}
+}
+
+// gather waits for a gathering time.
+//
+// Were the loop to give up its processor of Go's for it, the scheduler's monitor
+// would start over each time, looking every 20 µs for a millisecond: more work
+// than the events themselves. So it is kept, where there is another; the
+// scheduler's signals end the wait early when it wants that one too.
+func (l *loop) gather() {
+	if !l.spare {
+		timer := time.NewTimer(l.pace.gather)
+		<-timer.C
+		return
+	}
+	wait := unix.NsecToTimespec(int64(l.pace.gather))
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&wait)), 0, 0) // interrupted, it looks sooner
 }
 
 // serve waits for events, for so long at most, handles all there are and says

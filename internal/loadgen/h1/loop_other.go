@@ -14,7 +14,7 @@ type loop struct {
 	heads *headReader
 }
 
-func newLoop() (*loop, error) {
+func newLoop(pace, bool) (*loop, error) {
 	return nil, fmt.Errorf("make an event loop: %w", errors.ErrUnsupported)
 }
 

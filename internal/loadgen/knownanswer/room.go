@@ -1,14 +1,13 @@
 package knownanswer
 
 import (
-	"bytes"
-	"errors"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/edgeload/edgeload/internal/wire"
 )
 
 // maxMessage is the largest message of a room, in bytes.
@@ -20,18 +19,12 @@ const maxMessage = 64 << 10
 type room struct {
 	mu      sync.Mutex
 	members []*websocket.Conn
+	buf     []byte // the message being written
 }
 
 // room joins the member to the room that the query names and relays what it
-// sends, until it leaves. The query's "until", in Unix nanoseconds, is the latest
-// instant that is put into a message: a receiver counts what was planned within
-// its run, and a message written after the run's end was planned before it.
+// sends, until it leaves.
 func (s *Server) room(w http.ResponseWriter, r *http.Request) {
-	until, err := strconv.ParseInt(r.URL.Query().Get("until"), 10, 64)
-	if err != nil || until < 0 {
-		http.Error(w, "until: want Unix nanoseconds", http.StatusBadRequest)
-		return
-	}
 	upgrader := websocket.Upgrader{
 		ReadBufferSize: 2 << 10, WriteBufferSize: 2 << 10,
 		CheckOrigin: func(*http.Request) bool { return true },
@@ -53,11 +46,7 @@ func (s *Server) room(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return
 		}
-		if err := joined.relay(conn, kind, message, until); err != nil {
-			text := websocket.FormatCloseMessage(websocket.CloseInvalidFramePayloadData, err.Error())
-			_ = conn.WriteControl(websocket.CloseMessage, text, time.Now().Add(writeTimeout)) // it is closed either way
-			return
-		}
+		joined.relay(conn, kind, message)
 	}
 }
 
@@ -102,14 +91,10 @@ func (s *Server) leave(name string, conn *websocket.Conn) {
 	}
 }
 
-// relay writes a message to everyone but its sender, each time with the instant
-// of that very write. A member that cannot be written to is closed; its own
-// goroutine takes it out.
-func (r *room) relay(sender *websocket.Conn, kind int, message []byte, until int64) error {
-	at, ok := findPlanned(message)
-	if !ok {
-		return errors.New("not a message of loadgen")
-	}
+// relay writes a message to everyone but its sender, each time behind a stamp of
+// that very write. A member that cannot be written to is closed; its own goroutine
+// takes it out.
+func (r *room) relay(sender *websocket.Conn, kind int, message []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range r.members {
@@ -119,49 +104,11 @@ func (r *room) relay(sender *websocket.Conn, kind int, message []byte, until int
 		now := time.Now()
 		err := m.SetWriteDeadline(now.Add(writeTimeout))
 		if err == nil {
-			putInstant(message[at:at+instantDigits], min(now.UnixNano(), until))
-			err = m.WriteMessage(kind, message)
+			r.buf = append(wire.AppendStamp(r.buf[:0], now), message...)
+			err = m.WriteMessage(kind, r.buf)
 		}
 		if err != nil {
 			_ = m.NetConn().Close() // it cannot be told
 		}
-	}
-	return nil
-}
-
-// instantDigits is the length of an instant in Unix nanoseconds, from 2001 to 2286.
-const instantDigits = 19
-
-// findPlanned finds the planned publish in a message of loadgen, which is the
-// last of the fields of
-//
-//	{"edgeload":"1:<run>:<room>:<publisher>:<seq>:<planned>;","pad":"xxx…"}
-func findPlanned(message []byte) (at int, ok bool) {
-	const begin = `"edgeload":"1:`
-	from := bytes.Index(message, []byte(begin))
-	if from < 0 {
-		return 0, false
-	}
-	end := bytes.IndexByte(message[from:], ';')
-	if end < 0 {
-		return 0, false
-	}
-	at = from + end - instantDigits
-	if at <= from+len(begin) || message[at-1] != ':' {
-		return 0, false
-	}
-	for _, c := range message[at : at+instantDigits] {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-	}
-	return at, true
-}
-
-// putInstant writes v into all of digits, with leading zeros. It does not allocate.
-func putInstant(digits []byte, v int64) {
-	for i := len(digits) - 1; i >= 0; i-- {
-		digits[i] = byte('0' + v%10)
-		v /= 10
 	}
 }

@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"fmt"
-	"math"
+	"crypto/tls"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,16 +16,25 @@ import (
 	"github.com/edgeload/edgeload/internal/wire"
 )
 
-// serve runs a server until the test ends.
-func serve(t *testing.T) (base string) {
+// bases are the addresses of a running server.
+type bases struct{ plain, tls, http2 string }
+
+// start runs a server until the test ends.
+func start(t *testing.T) bases {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var listeners [3]net.Listener
+	for i := range listeners {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners[i] = l
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- new(Server).Serve(ctx, l) }()
+	go func() {
+		ended <- new(Server).Serve(ctx, Listeners{Plain: listeners[0], TLS: listeners[1], HTTP2: listeners[2]})
+	}()
 	t.Cleanup(func() {
 		cancel()
 		select {
@@ -39,24 +46,36 @@ func serve(t *testing.T) (base string) {
 			t.Error("the server did not end")
 		}
 	})
-	return l.Addr().String()
+	return bases{listeners[0].Addr().String(), listeners[1].Addr().String(), listeners[2].Addr().String()}
 }
 
 // Two streams on one connection: each event carries a stamp of its own that lies
 // between the deadline and the arrival, and a late event does not move the next.
 func TestStreamStamps(t *testing.T) {
-	base := serve(t)
-	transport := &http.Transport{MaxConnsPerHost: 1}
+	on := start(t)
+	for _, tt := range []struct{ name, base, proto string }{
+		{"plain", "http://" + on.plain, "HTTP/1.1"},
+		{"TLS", "https://" + on.tls, "HTTP/1.1"},
+		{"HTTP/2", "https://" + on.http2, "HTTP/2.0"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { streamStamps(t, tt.base, tt.proto) })
+	}
+}
+
+func streamStamps(t *testing.T, base, proto string) {
+	transport := &http.Transport{
+		MaxConnsPerHost: 1, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	for range 2 {
 		begin := time.Now()
-		resp, err := client.Get("http://" + base + PathStream + "?events=5&ttft=40ms&gap=20ms")
+		resp, err := client.Get(base + PathStream + "?events=5&ttft=40ms&gap=20ms")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || got != "text/event-stream" {
-			t.Fatalf("%s, %s", resp.Status, got)
+		if got := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || got != "text/event-stream" || resp.Proto != proto {
+			t.Fatalf("%s, %s, %s", resp.Status, got, resp.Proto)
 		}
 		var stamps []int64
 		var contents, ends int
@@ -92,10 +111,10 @@ func TestStreamStamps(t *testing.T) {
 }
 
 func TestStreamRefuses(t *testing.T) {
-	base := serve(t)
+	base := start(t).plain
 	for _, path := range []string{
 		PathStream, PathStream + "?events=0&ttft=1s&gap=1s", PathStream + "?events=5&ttft=-1s&gap=1s",
-		PathStream + "?events=5&ttft=1s&gap=2m", PathRoom, PathRoom + "?until=soon", PathRoom + "?until=1",
+		PathStream + "?events=5&ttft=1s&gap=2m", PathRoom,
 	} {
 		resp, err := http.Get("http://" + base + path)
 		if err != nil {
@@ -109,9 +128,10 @@ func TestStreamRefuses(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
-func join(t *testing.T, base, room string, until int64) *websocket.Conn {
+func join(t *testing.T, url string) *websocket.Conn {
 	t.Helper()
-	c, resp, err := websocket.DefaultDialer.Dial(fmt.Sprintf("ws://%s%s?room=%s&until=%d", base, PathRoom, room, until), nil)
+	dialer := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	c, resp, err := dialer.Dial(url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,102 +143,65 @@ func join(t *testing.T, base, room string, until int64) *websocket.Conn {
 	return c
 }
 
-const ours = `{"edgeload":"1:00112233aabbccdd:3:0:17:%d;","pad":"xxxx"}`
-
 // Each receiver is told the instant of its own write, and the sender nothing.
 func TestRoomStamps(t *testing.T) {
-	base := serve(t)
-	sender := join(t, base, "a", math.MaxInt64)
-	receivers := []*websocket.Conn{join(t, base, "a", math.MaxInt64), join(t, base, "a", math.MaxInt64)}
-	stranger := join(t, base, "b", math.MaxInt64)
-	begin := time.Now().UnixNano()
-	if err := sender.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, ours, begin-int64(time.Hour))); err != nil {
-		t.Fatal(err)
-	}
-	seen := map[int64]bool{}
-	for i, c := range receivers {
-		_, message, err := c.ReadMessage()
-		if err != nil {
+	on := start(t)
+	for _, base := range []string{"ws://" + on.plain, "wss://" + on.tls} {
+		room := base + PathRoom + "?room="
+		sender := join(t, room+"a")
+		receivers := []*websocket.Conn{join(t, room+"a"), join(t, room+"a")}
+		stranger := join(t, room+"b")
+		begin := time.Now().UnixNano()
+		const message = `{"edgeload":"1:…"}`
+		if err := sender.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
 			t.Fatal(err)
 		}
-		before, after, _ := strings.Cut(fmt.Sprintf(ours, 1), "17:1")
-		digits, ok := strings.CutPrefix(string(message), before+"17:")
-		digits, rest := digits[:min(len(digits), instantDigits)], strings.TrimPrefix(digits, digits[:min(len(digits), instantDigits)])
-		at, err := strconv.ParseInt(digits, 10, 64)
-		if !ok || rest != after || err != nil || at < begin || at > time.Now().UnixNano() {
-			t.Errorf("receiver %d got %s, %v", i, message, err)
+		seen := map[int64]bool{}
+		for i, c := range receivers {
+			kind, got, err := c.ReadMessage()
+			if err != nil {
+				t.Fatal(err)
+			}
+			at, rest, ok := wire.CutStamp(got)
+			if !ok || kind != websocket.TextMessage || string(rest) != message || at < begin || at > time.Now().UnixNano() {
+				t.Errorf("receiver %d got %s of kind %d", i, got, kind)
+			}
+			seen[at] = true
 		}
-		seen[at] = true
-	}
-	if len(seen) != 2 {
-		t.Error("two writes share an instant")
-	}
-	for _, c := range []*websocket.Conn{sender, stranger} {
-		if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-			t.Fatal(err)
+		if len(seen) != 2 {
+			t.Error("two writes share an instant")
 		}
-		if _, message, err := c.ReadMessage(); err == nil {
-			t.Errorf("the sender or a stranger got %s", message)
+		for _, c := range []*websocket.Conn{sender, stranger} {
+			if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+			if _, message, err := c.ReadMessage(); err == nil {
+				t.Errorf("the sender or a stranger got %s", message)
+			}
 		}
 	}
 }
 
-// What is written after the end of the receivers' run says that it was planned before.
-func TestRoomUntil(t *testing.T) {
-	base := serve(t)
-	const until = 1_700_000_000_000_000_000
-	sender, receiver := join(t, base, "a", until), join(t, base, "a", until)
-	if err := sender.WriteMessage(websocket.BinaryMessage, fmt.Appendf(nil, ours, time.Now().UnixNano())); err != nil {
-		t.Fatal(err)
-	}
-	kind, message, err := receiver.ReadMessage()
-	if want := fmt.Sprintf(ours, until); err != nil || kind != websocket.BinaryMessage || string(message) != want {
-		t.Errorf("got %s, %v, want %s", message, err, want)
-	}
-}
-
-func TestRoomRefusesOtherMessages(t *testing.T) {
-	base := serve(t)
-	c := join(t, base, "a", 1)
-	if err := c.WriteMessage(websocket.TextMessage, []byte(`{"hello":"world"}`)); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := c.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseInvalidFramePayloadData) {
-		t.Errorf("%v, want close 1007", err)
-	}
-}
-
-func FuzzFindPlanned(f *testing.F) {
-	for _, seed := range []string{
-		fmt.Sprintf(ours, 1_700_000_000_000_000_000), fmt.Sprintf(ours, 17), `{"edgeload":"1:`, `{"edgeload":"1:;`, `"edgeload":"1:1700000000000000000;`, "",
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, message []byte) {
-		at, ok := findPlanned(message)
-		if !ok {
-			return
-		}
-		digits := message[at : at+instantDigits]
-		if message[at-1] != ':' || message[at+instantDigits] != ';' {
-			t.Fatalf("%q at %d", message, at)
-		}
-		putInstant(digits, 42)
-		if v, err := strconv.ParseInt(string(digits), 10, 64); err != nil || v != 42 {
-			t.Fatalf("%q after putting 42: %v", digits, err)
-		}
-	})
-}
-
-func TestStampingDoesNotAllocate(t *testing.T) {
-	message := fmt.Appendf(nil, ours, time.Now().UnixNano())
+// The lines of a stream and the buffer of a room are used again: what the server
+// does of its own between a stamp and the write allocates nothing.
+func TestTellingDoesNotAllocate(t *testing.T) {
+	out := &own{conn: discard{}}
+	event := append(wire.AppendStamp(nil, time.Now()), streamEvent...)
 	if n := testing.AllocsPerRun(100, func() {
-		at, _ := findPlanned(message)
-		putInstant(message[at:at+instantDigits], 1_700_000_000_000_000_000)
+		event = append(wire.AppendStamp(event[:0], time.Now()), streamEvent...)
+		if err := out.event(event); err != nil {
+			t.Fatal(err)
+		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// discard is a connection that takes whatever is written.
+type discard struct{ net.Conn }
+
+func (discard) Write(b []byte) (int, error)      { return len(b), nil }
+func (discard) SetWriteDeadline(time.Time) error { return nil }
 
 // The loops end with their context, and a server that ends cuts its streams.
 func TestBusyEnds(t *testing.T) {
@@ -232,27 +215,58 @@ func TestBusyEnds(t *testing.T) {
 }
 
 func TestServeEndsWithStreamsUnderWay(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- new(Server).Serve(ctx, l) }()
-	resp, err := http.Get("http://" + l.Addr().String() + PathStream + "?events=100&ttft=0s&gap=1s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer http.DefaultClient.CloseIdleConnections()
-	defer func() { _ = resp.Body.Close() }() // cut
-	cancel()
-	select {
-	case err := <-ended:
+	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-	case <-time.After(10 * time.Second):
-		t.Error("the server waits for its streams")
+		on, scheme := Listeners{Plain: l}, "http://"
+		if version == "HTTP/2.0" {
+			on, scheme = Listeners{HTTP2: l}, "https://"
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- new(Server).Serve(ctx, on) }()
+		transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+		resp, err := (&http.Client{Transport: transport}).Get(scheme + l.Addr().String() + PathStream + "?events=100&ttft=0s&gap=1s")
+		if err != nil {
+			cancel()
+			t.Fatal(err)
+		}
+		if resp.Proto != version {
+			t.Errorf("spoke %s, want %s", resp.Proto, version)
+		}
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the server waits for its streams")
+		}
+		_ = resp.Body.Close() // cut
+		transport.CloseIdleConnections()
+	}
+}
+
+// One listener that cannot be served on ends the others, and the error says which.
+func TestServeEndsWhenAListenerFails(t *testing.T) {
+	var on Listeners
+	for _, l := range []*net.Listener{&on.Plain, &on.TLS} {
+		opened, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		*l = opened
+	}
+	if err := on.TLS.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := new(Server).Serve(ctx, on)
+	if err == nil || !strings.Contains(err.Error(), on.TLS.Addr().String()) || ctx.Err() != nil {
+		t.Errorf("%v, want one that names %s, at once", err, on.TLS.Addr())
 	}
 }

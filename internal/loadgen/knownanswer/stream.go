@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -42,21 +41,30 @@ func parseScript(q url.Values) (script, error) {
 }
 
 const (
-	streamHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n"
 	// streamEvent is one content chunk as OpenAI's API writes it.
 	streamEvent = `data: {"id":"known","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":" token"},"finish_reason":null}]}` + "\n\n"
 	streamEnd   = "data: [DONE]\n\n"
 )
 
-// stream takes the connection over and serves streams on it, one after the
-// other, until the client leaves.
+// stream serves the stream that a request asks for: over HTTP/1.1 it takes the
+// connection over, and serves streams on it, one after the other, until the client
+// leaves.
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	begin := time.Now()
 	want, err := parseScript(r.URL.Query())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	begin := time.Now()
+	if r.ProtoMajor == 2 {
+		if s.enter() {
+			defer s.tasks.Done()
+			t := teller{out: &shared{w: w, flusher: http.NewResponseController(w)}, timer: time.NewTimer(maxWait)}
+			defer t.timer.Stop()
+			_ = t.tell(ctx, want, begin) // the client is gone, or the server ends
+		}
+		return
+	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -70,7 +78,7 @@ func (s *Server) stream(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if conn.SetDeadline(time.Time{}) != nil { // net/http's own
 		return
 	}
-	t := teller{conn: conn, timer: time.NewTimer(maxWait)}
+	t := teller{out: &own{conn: conn}, timer: time.NewTimer(maxWait)}
 	defer t.timer.Stop()
 	for t.tell(ctx, want, begin) == nil {
 		if want, err = nextScript(buffered.Reader); err != nil {
@@ -92,19 +100,24 @@ func nextScript(r *bufio.Reader) (script, error) {
 	return parseScript(request.URL.Query())
 }
 
-// A teller writes the streams of one connection.
-type teller struct {
-	conn  net.Conn
-	timer *time.Timer
-	buf   []byte // the write being made
-	event []byte // its chunk
+// A line takes what a stream says, each piece at once.
+type line interface {
+	head() error
+	event(b []byte) error
+	end(b []byte) error // the last of them
 }
 
-// tell writes one stream. Its deadlines are absolute from begin, so that a late
+// A teller says streams on one line.
+type teller struct {
+	out   line
+	timer *time.Timer
+	buf   []byte
+}
+
+// tell says one stream. Its deadlines are absolute from begin, so that a late
 // event does not move the next.
 func (t *teller) tell(ctx context.Context, want script, begin time.Time) error {
-	t.buf = append(t.buf[:0], streamHead...)
-	if err := t.write(); err != nil {
+	if err := t.out.head(); err != nil {
 		return err
 	}
 	due := begin.Add(want.ttft)
@@ -112,34 +125,13 @@ func (t *teller) tell(ctx context.Context, want script, begin time.Time) error {
 		if err := t.wait(ctx, due); err != nil {
 			return err
 		}
-		t.event = wire.AppendStamp(t.event[:0], time.Now())
-		t.event = append(t.event, streamEvent...)
-		t.buf = appendChunk(t.buf[:0], t.event)
-		if err := t.write(); err != nil {
+		t.buf = append(wire.AppendStamp(t.buf[:0], time.Now()), streamEvent...)
+		if err := t.out.event(t.buf); err != nil {
 			return err
 		}
 		due = due.Add(want.gap)
 	}
-	t.event = append(t.event[:0], streamEnd...)
-	t.buf = appendChunk(t.buf[:0], t.event)
-	t.buf = append(t.buf, "0\r\n\r\n"...)
-	return t.write()
-}
-
-// appendChunk appends b as one chunk of a chunked body.
-func appendChunk(to, b []byte) []byte {
-	to = strconv.AppendInt(to, int64(len(b)), 16)
-	to = append(to, "\r\n"...)
-	to = append(to, b...)
-	return append(to, "\r\n"...)
-}
-
-func (t *teller) write() error {
-	if err := t.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	_, err := t.conn.Write(t.buf)
-	return err
+	return t.out.end([]byte(streamEnd))
 }
 
 // wait returns at an instant, or with ctx's error.

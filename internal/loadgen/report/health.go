@@ -23,9 +23,11 @@ func health(r *result.Result) []healthRow {
 	ns, one := result.Nanoseconds.Format, result.One.Format
 	rows := []healthRow{
 		gauge(r, "lateness", "", "lateness p99", ns(float64(h.LatenessP99NS)), "actual − intended start or publish, worst workload"),
+		gauge(r, "connect wait", "", "connect wait p99", ns(float64(h.ConnectWaitP99NS)), "for a connection's turn to be opened, of all arrivals"),
 		gauge(r, "read delay", "", "read delay p99", ns(float64(h.ReadDelayP99NS)), "return of the read − the kernel's stamp; in no other figure"),
 		gauge(r, "dropped", "", "dropped", whole(h.Dropped)+of(float64(h.Offered)), "arrivals due but never begun"),
 		gauge(r, "cpu", "", "CPU", one(h.CPUCores)+of(h.CPUQuota)+" cores", "mean use by loadgen"),
+		gauge(r, "steal", "", "steal", result.One.Format(100*h.StealShare)+" %", "CPU time the hypervisor gave to other guests"),
 		gauge(r, "scheduler", "", "scheduler p99", ns(float64(h.SchedP99NS)), "time goroutines waited for a CPU"),
 		gauge(r, "gc pause", "", "GC pause", ns(float64(h.GCPauseMaxNS)), "longest stop of the world"),
 		gauge(r, "descriptors", "", "descriptors", whole(int64(h.FDsPeak))+of(float64(h.FDLimit)), "open at once, peak"),
@@ -43,6 +45,9 @@ func health(r *result.Result) []healthRow {
 	}
 	if h.ReceiveSource != "" {
 		rows = append(rows, healthRow{Name: "receive instants", Value: receiveWords(h), State: result.Valid, Words: "where they are taken"})
+	}
+	if h.Spin {
+		rows = append(rows, healthRow{Name: "waits", Value: "end in spinning", State: result.Valid, Words: "more punctual, for CPU"})
 	}
 	return rows
 }

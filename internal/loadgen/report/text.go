@@ -81,10 +81,11 @@ func (t *textWriter) head(v *view) {
 	t.line("")
 	t.line("%s  %s", t.paint(stateStyle(v.State), string(v.State)), v.StateWords)
 	for _, reason := range v.Reasons {
-		t.line("  %s %s: %s", t.paint(stateStyle(reason.State), "!"), reason.Check, reason.Detail)
+		remedy := ""
 		if reason.Remedy != "" {
-			t.line("    → %s", reason.Remedy)
+			remedy = " → " + reason.Remedy
 		}
+		t.line("  %s %s: %s%s", t.paint(stateStyle(reason.State), "!"), reason.Check, reason.Detail, remedy)
 	}
 	for _, warning := range v.Warnings {
 		t.line("  %s %s", t.paint(yellow, "warning:"), warning)

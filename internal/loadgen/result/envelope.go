@@ -7,23 +7,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
 // EnvelopeVersion is the version of the envelope file that this package writes.
-const EnvelopeVersion = 1
+const EnvelopeVersion = 2
 
 // An Envelope is how much load the instrument carries on one class of machine
-// with its error within a bound: what loadgen calibrate leaves behind.
+// with its errors within a bound: what loadgen calibrate leaves behind.
 type Envelope struct {
 	Version int       `json:"version"`
 	Written time.Time `json:"written"`
 	Machine Machine   `json:"machine"` // where it was measured, and where it holds
 	Build   Build     `json:"build"`
-	// BoundNS is what the error's p99 had to stay within.
+	// BoundNS is what the p99 of each error had to stay within.
 	BoundNS time.Duration `json:"bound_ns"`
 	// ReceiveSource is where receive instants came from; see Health.
 	ReceiveSource string             `json:"receive_source"`
@@ -31,10 +30,42 @@ type Envelope struct {
 	Levels        []CalibrationLevel `json:"levels"` // all that was measured
 }
 
-// An EnvelopeLimit is the highest level of one protocol up to which every level
-// held: the run VALID and the error's p99 within the bound.
-type EnvelopeLimit struct {
+// A Transport is what carries a workload's traffic, as far as the instrument's
+// error depends on it.
+type Transport string
+
+// Transports.
+const (
+	Plain Transport = "plain" // HTTP/1.1 or WebSocket over TCP
+	TLS   Transport = "tls"   // the same over TLS
+	HTTP2 Transport = "http2" // HTTP/2, calibrated over TLS
+)
+
+// A LoadKind is what load is calibrated apart and judged apart.
+type LoadKind struct {
 	Protocol scenario.Protocol `json:"protocol"`
+	Over     Transport         `json:"over"`
+}
+
+// String is the kind in words, as "streams over TLS".
+func (k LoadKind) String() string {
+	s := "streams"
+	if k.Protocol == scenario.WebSocket {
+		s = "rooms"
+	}
+	switch k.Over {
+	case TLS:
+		s += " over TLS"
+	case HTTP2:
+		s += " over HTTP/2"
+	}
+	return s
+}
+
+// An EnvelopeLimit is the highest level of one kind up to which every level
+// held: the run VALID and the errors' p99 within the bound.
+type EnvelopeLimit struct {
+	Kind LoadKind `json:"kind"`
 	// Busy is how many busy loops ran beside the target.
 	Busy int `json:"busy"`
 	// InFlight is streams or connections at once; 0 when not even the lowest level held.
@@ -43,33 +74,60 @@ type EnvelopeLimit struct {
 	EventsPerSecond float64 `json:"events_per_second"`
 }
 
+// A Spread is a distribution of times in short; all 0 where nothing was measured.
+type Spread struct {
+	Samples int64         `json:"samples"`
+	P50NS   time.Duration `json:"p50_ns"`
+	P99NS   time.Duration `json:"p99_ns"`
+	P999NS  time.Duration `json:"p999_ns"`
+	MaxNS   time.Duration `json:"max_ns"`
+}
+
+// NewSpread takes from a distribution of nanoseconds what a spread has.
+func NewSpread(d *Distribution) Spread {
+	return Spread{
+		Samples: d.Count, P50NS: time.Duration(d.P50), P99NS: time.Duration(d.P99),
+		P999NS: time.Duration(d.P999), MaxNS: time.Duration(d.Max),
+	}
+}
+
 // A CalibrationLevel is what one run against the known-answer server came to.
 type CalibrationLevel struct {
-	Protocol scenario.Protocol `json:"protocol"`
-	Busy     int               `json:"busy"`
+	Kind LoadKind `json:"kind"`
+	Busy int      `json:"busy"`
 	// InFlight and EventsPerSecond are the load that was asked for.
 	InFlight        int     `json:"in_flight"`
 	EventsPerSecond float64 `json:"events_per_second"`
-	// Samples are the events whose error is known.
-	Samples int64 `json:"samples"`
-	// ErrorP50NS, ErrorP99NS and ErrorMaxNS are of the error of the receive
-	// instant: instant by loadgen − instant right before the server's write. Of
-	// rooms there is no maximum: the server knows the run's end a few
-	// milliseconds too early, and a message written in these counts as late.
-	ErrorP50NS time.Duration `json:"error_p50_ns"`
-	ErrorP99NS time.Duration `json:"error_p99_ns"`
-	ErrorMaxNS time.Duration `json:"error_max_ns,omitempty"`
+	// TTFT and ITL are the errors of a stream's first token and of its gaps, Fanout
+	// that of a delivery in a room: figure by loadgen − figure by the server's stamp
+	// right before the write, by its size. A level has those of its protocol.
+	TTFT   Spread `json:"ttft_error,omitzero"`
+	ITL    Spread `json:"itl_error,omitzero"`
+	Fanout Spread `json:"fanout_error,omitzero"`
+	// SendLag is the delay of requests or publishes on their way out, against their
+	// intended instant; of HTTP/2 it is not known.
+	SendLag Spread `json:"send_lag,omitzero"`
 	// LatenessP99NS is the run's lateness of arrivals and publishes.
 	LatenessP99NS time.Duration `json:"lateness_p99_ns"`
-	// SendLagP99NS is the delay of requests or publishes on their way out; 0
-	// where the run does not know it.
-	SendLagP99NS  time.Duration `json:"send_lag_p99_ns,omitempty"`
 	CPUCores      float64       `json:"cpu_cores"`
 	ReceiveSource string        `json:"receive_source"`
 	Validity      Validity      `json:"validity"`
 	// Failure is the most frequent way in which traffic failed, if any did, or by
 	// how much the load fell short.
 	Failure string `json:"failure,omitempty"`
+	// Tight names the gauge of health that came close to its limit though the run
+	// was VALID: run again, it may not be.
+	Tight string `json:"tight,omitempty"`
+}
+
+// Samples are the events whose error is known.
+func (l CalibrationLevel) Samples() int64 {
+	return l.TTFT.Samples + l.ITL.Samples + l.Fanout.Samples
+}
+
+// ErrorP99NS is the largest p99 among the level's errors, which the bound is for.
+func (l CalibrationLevel) ErrorP99NS() time.Duration {
+	return max(l.TTFT.P99NS, l.ITL.P99NS, l.Fanout.P99NS)
 }
 
 // EnvelopeName is the file of the envelope of the machines of one fingerprint.
@@ -123,14 +181,14 @@ func ReadEnvelope(path string) (*Envelope, error) {
 		return nil, fmt.Errorf("%s: not an envelope file: %w", path, err)
 	}
 	if e.Version != EnvelopeVersion {
-		return nil, fmt.Errorf("%s: envelope file version %d, this program reads version %d", path, e.Version, EnvelopeVersion)
+		return nil, fmt.Errorf("%s: envelope file version %d, this program reads version %d: calibrate anew with loadgen calibrate, or remove the file", path, e.Version, EnvelopeVersion)
 	}
 	if e.Machine.Fingerprint == "" || e.BoundNS <= 0 {
 		return nil, fmt.Errorf("%s: not a whole envelope file: it has no machine or no bound", path)
 	}
 	for _, l := range e.Limits {
 		if l.InFlight < 0 || l.EventsPerSecond < 0 {
-			return nil, fmt.Errorf("%s: a limit of %s is below 0", path, l.Protocol)
+			return nil, fmt.Errorf("%s: a limit of %v is below 0", path, l.Kind)
 		}
 	}
 	return e, nil
@@ -144,118 +202,4 @@ func FindEnvelope(dir, fingerprint string) (*Envelope, error) {
 		return nil, nil
 	}
 	return e, err
-}
-
-// envelopeSlack is by how much a run may exceed a level, as a share: rates vary
-// a little from run to run.
-const envelopeSlack = .02
-
-// Check says in what r went beyond the envelope: one reason for each protocol
-// whose load exceeded it, or one for protocols that exceed it together. The
-// levels without busy loops count; how busy the machine was in r is for Judge.
-// A protocol that was not calibrated is not judged. A run whose receive instants
-// come from elsewhere than the envelope's has one reason for that alone.
-func (e *Envelope) Check(r *Result) []Reason {
-	if from := r.Health.ReceiveSource; from != e.ReceiveSource {
-		return []Reason{{
-			State: Degraded, Check: "envelope",
-			Detail: fmt.Sprintf("receive instants come from %q and this machine was calibrated with %q", from, e.ReceiveSource),
-			Remedy: "calibrate anew: loadgen calibrate",
-		}}
-	}
-	var reasons []Reason
-	var sum float64
-	var shares int
-	for _, p := range []scenario.Protocol{scenario.SSE, scenario.WebSocket} {
-		i := slices.IndexFunc(e.Limits, func(l EnvelopeLimit) bool { return l.Protocol == p && l.Busy == 0 })
-		if i < 0 {
-			continue
-		}
-		load := loadOf(r, p)
-		share, reason := e.exceeds(e.Limits[i], load)
-		if reason != nil {
-			reasons = append(reasons, *reason)
-		}
-		if share > 0 {
-			sum += share
-			shares++
-		}
-	}
-	if len(reasons) == 0 && shares > 1 && sum > 1+envelopeSlack {
-		reasons = append(reasons, Reason{
-			State: Degraded, Check: "envelope",
-			Detail: fmt.Sprintf("streams and rooms together took %.0f%% of what this machine was calibrated for", 100*sum),
-			Remedy: "run them apart, lower the load, or give loadgen a larger machine and calibrate it",
-		})
-	}
-	return reasons
-}
-
-// A load is what one protocol's workloads came to.
-type load struct {
-	inFlight, events float64 // at once, on average; a second
-}
-
-// loadOf adds up the workloads of protocol p over the measured part of r.
-func loadOf(r *Result, p scenario.Protocol) load {
-	var l load
-	measured := time.Duration(r.Scenario.Duration)
-	if r.Interrupted {
-		measured = min(measured, r.ElapsedNS-time.Duration(r.Scenario.Warmup))
-	}
-	events := "chunks"
-	if p == scenario.WebSocket {
-		events = "received"
-	}
-	for _, w := range r.Workloads {
-		if w.Protocol != p {
-			continue
-		}
-		l.inFlight += w.InFlight.Looked
-		for _, m := range w.Metrics {
-			if m.Name == events && measured > 0 {
-				l.events += m.Value / measured.Seconds()
-			}
-		}
-	}
-	return l
-}
-
-// exceeds is the share of a limit that a load takes, and a reason where that is
-// more than all of it.
-func (e *Envelope) exceeds(limit EnvelopeLimit, l load) (share float64, reason *Reason) {
-	holders, events := "streams", "chunks/s"
-	if limit.Protocol == scenario.WebSocket {
-		holders, events = "connections", "deliveries/s"
-	}
-	if l.inFlight == 0 && l.events == 0 {
-		return 0, nil
-	}
-	if limit.InFlight == 0 {
-		return 0, &Reason{
-			State: Degraded, Check: "envelope",
-			Detail: fmt.Sprintf("no calibrated level of %s kept the error's p99 within %v on this machine", holders, e.BoundNS),
-			Remedy: "run on a larger or quieter machine and calibrate it: loadgen calibrate",
-		}
-	}
-	share = l.inFlight / float64(limit.InFlight)
-	if limit.EventsPerSecond > 0 {
-		share = max(share, l.events/limit.EventsPerSecond)
-	}
-	if share <= 1+envelopeSlack {
-		return share, nil
-	}
-	return share, &Reason{
-		State: Degraded, Check: "envelope",
-		Detail: fmt.Sprintf("%s %s at %s %s, beyond the %s at %s for which the error's p99 is known to be within %v here",
-			One.Format(l.inFlight), holders, One.Format(l.events), events,
-			One.Format(float64(limit.InFlight)), One.Format(limit.EventsPerSecond), e.BoundNS),
-		Remedy: "lower the load, or calibrate higher levels: loadgen calibrate",
-	}
-}
-
-// With is the verdict with further reasons, worst first.
-func (v Validity) With(reasons ...Reason) Validity {
-	j := judge{reasons: append(slices.Clone(v.Reasons), reasons...)}
-	return j.verdict()
 }

@@ -14,17 +14,27 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
+// Kinds of load, for tests.
+var (
+	streams   = LoadKind{scenario.SSE, Plain}
+	overTLS   = LoadKind{scenario.SSE, TLS}
+	overHTTP2 = LoadKind{scenario.SSE, HTTP2}
+	inRooms   = LoadKind{scenario.WebSocket, Plain}
+)
+
 func envelope() *Envelope {
 	return &Envelope{
 		Version: EnvelopeVersion, Written: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Machine: ThisMachine(), Build: ThisBuild(), BoundNS: time.Millisecond, ReceiveSource: "kernel",
 		Limits: []EnvelopeLimit{
-			{Protocol: scenario.SSE, Busy: 2, InFlight: 1, EventsPerSecond: 1},
-			{Protocol: scenario.SSE, InFlight: 100, EventsPerSecond: 2000},
-			{Protocol: scenario.WebSocket, InFlight: 50, EventsPerSecond: 500},
+			{Kind: streams, Busy: 2, InFlight: 1, EventsPerSecond: 1},
+			{Kind: streams, InFlight: 100, EventsPerSecond: 2000},
+			{Kind: inRooms, InFlight: 50, EventsPerSecond: 500},
+			{Kind: overTLS, InFlight: 40, EventsPerSecond: 800},
+			{Kind: overHTTP2, InFlight: 10, EventsPerSecond: 200},
 		},
 		Levels: []CalibrationLevel{{
-			Protocol: scenario.SSE, InFlight: 100, EventsPerSecond: 2000, Samples: 5, ErrorP99NS: 7, Validity: Validity{State: Valid},
+			Kind: streams, InFlight: 100, EventsPerSecond: 2000, ITL: Spread{Samples: 5, P99NS: 7}, Validity: Validity{State: Valid},
 		}},
 	}
 }
@@ -60,8 +70,9 @@ func TestReadEnvelopeRefuses(t *testing.T) {
 	for content, want := range map[string]string{
 		"not json":      "not an envelope file",
 		"{}":            "version 0",
-		`{"version":1}`: "no machine",
-		`{"version":1,"machine":{"fingerprint":"x"},"bound_ns":1,"limits":[{"protocol":"sse","in_flight":-1}]}`: "below 0",
+		`{"version":1}`: "calibrate anew",
+		`{"version":2}`: "no machine",
+		`{"version":2,"machine":{"fingerprint":"x"},"bound_ns":1,"limits":[{"protocol":"sse","in_flight":-1}]}`: "below 0",
 	} {
 		path := filepath.Join(t.TempDir(), "e.json")
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -77,7 +88,7 @@ func TestReadEnvelopeRefuses(t *testing.T) {
 func loaded(streams, chunks, connections, deliveries float64) *Result {
 	r := healthy()
 	r.Health.ReceiveSource = "kernel"
-	r.Scenario = &scenario.Scenario{Duration: scenario.Duration(10 * time.Second)}
+	r.Scenario = &scenario.Scenario{Target: "http://127.0.0.1:8080", Duration: scenario.Duration(10 * time.Second)}
 	counter := func(name string, v float64) Metric { return Metric{Name: name, Kind: Counter, Unit: One, Value: v} }
 	r.Workloads = []Workload{
 		{Name: "a", Protocol: scenario.SSE, InFlight: InFlight{Looked: streams / 2}, Metrics: []Metric{counter("chunks", 5*chunks)}},
@@ -98,8 +109,8 @@ func TestEnvelopeCheck(t *testing.T) {
 		{"at a limit, give or take", loaded(101, 2010, 0, 0), nil},
 		{"too many chunks", loaded(50, 4000, 0, 0), []string{"4,000 chunks/s, beyond the 100 at 2,000"}},
 		{"too many streams", loaded(150, 100, 0, 0), []string{"150 streams"}},
-		{"too many of both", loaded(150, 100, 60, 10), []string{"150 streams", "60 connections at 10 deliveries/s"}},
-		{"together", loaded(70, 1000, 35, 10), []string{"together took 140%"}},
+		{"too many of both", loaded(150, 100, 60, 10), []string{"150 streams", "60 connections in rooms at 10 deliveries/s"}},
+		{"together", loaded(70, 1000, 35, 10), []string{"streams and rooms together took 140%"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			reasons := envelope().Check(tc.r)
@@ -115,16 +126,50 @@ func TestEnvelopeCheck(t *testing.T) {
 	}
 }
 
+// TLS and HTTP/2 have limits of their own. What a stream came over is counted;
+// whether it was TLS stands in the target, or in a path that leads elsewhere.
+func TestEnvelopeOfOtherTransports(t *testing.T) {
+	over := func(r *Result, spoil func(*Result)) *Result { spoil(r); return r }
+	https := func(r *Result) { r.Scenario.Target = "https://127.0.0.1:8443" }
+	for _, tc := range []struct {
+		name   string
+		r      *Result
+		detail string // empty for none
+	}{
+		{"TLS, inside", over(loaded(40, 800, 0, 0), https), ""},
+		{"TLS, beyond its own though not beyond the plain one", over(loaded(80, 1600, 0, 0), https), "80 streams over TLS at 1,600 chunks/s, beyond the 40 at 800"},
+		{"HTTP/2", over(loaded(20, 400, 0, 0), func(r *Result) {
+			https(r)
+			for i := range r.Workloads[:2] {
+				r.Workloads[i].Metrics = append(r.Workloads[i].Metrics, Metric{Name: "http2", Kind: Counter, Value: 1})
+			}
+		}), "20 streams over HTTP/2"},
+		{"rooms over TLS, which were not calibrated", over(loaded(0, 0, 900, 9000), https), ""},
+		{"a path of its own", over(loaded(80, 1600, 0, 0), func(r *Result) {
+			elsewhere := &scenario.Workload{Request: &scenario.Request{Path: "https://elsewhere.example/stream"}}
+			r.Scenario.Workloads = map[string]*scenario.Workload{"a": elsewhere, "b": elsewhere}
+		}), "80 streams over TLS"},
+	} {
+		got := envelope().Check(tc.r)
+		if tc.detail == "" && len(got) == 0 {
+			continue
+		}
+		if len(got) != 1 || tc.detail == "" || !strings.Contains(got[0].Detail, tc.detail) {
+			t.Errorf("%s: %+v, want %q", tc.name, got, tc.detail)
+		}
+	}
+}
+
 func TestEnvelopeOfLevelsThatDidNotHold(t *testing.T) {
 	e := envelope()
-	e.Limits[1] = EnvelopeLimit{Protocol: scenario.SSE}
+	e.Limits[1] = EnvelopeLimit{Kind: streams}
 	if got := e.Check(loaded(1, 1, 0, 0)); len(got) != 1 || !strings.Contains(got[0].Detail, "no calibrated level of streams") {
 		t.Errorf("%+v", got)
 	}
 	if got := e.Check(loaded(0, 0, 1, 1)); len(got) != 0 {
 		t.Errorf("rooms alone: %+v", got)
 	}
-	e.Limits = e.Limits[2:]
+	e.Limits = e.Limits[2:3]
 	if got := e.Check(loaded(9999, 9999, 0, 0)); len(got) != 0 {
 		t.Errorf("streams that were not calibrated: %+v", got)
 	}

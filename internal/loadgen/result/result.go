@@ -58,6 +58,9 @@ type Build struct {
 type Workload struct {
 	Name     string            `json:"name"`
 	Protocol scenario.Protocol `json:"protocol"`
+	// Headline names the metric that the workload is about: one without samples
+	// has measured nothing.
+	Headline string `json:"headline,omitempty"`
 	// Metrics in the driver's order, the engine's own (offered, started,
 	// finished, dropped, late, lateness) first.
 	Metrics   []Metric     `json:"metrics"`
@@ -146,6 +149,10 @@ type Interval struct {
 	Histograms map[string]string `json:"histograms,omitempty"`
 }
 
+// LocalLimit is the class of errors of a generator that ran out of descriptors,
+// ports or buffers of its own.
+const LocalLimit = "local limit"
+
 // An ErrorClass is a kind of failure, how often it was met, and the first
 // example of it.
 type ErrorClass struct {
@@ -168,23 +175,32 @@ func (b Balance) Even() bool { return b.Left == b.Right }
 // Health is how the generator itself fared over the measured part.
 type Health struct {
 	LatenessP99NS time.Duration `json:"lateness_p99_ns"` // worst workload: actual − intended start or publish
-	GCPauseMaxNS  time.Duration `json:"gc_pause_max_ns"` // longest stop-the-world pause for GC
-	SchedP99NS    time.Duration `json:"sched_p99_ns"`    // time goroutines waited for a CPU
-	CPUCores      float64       `json:"cpu_cores"`       // mean cores used by this process
-	CPUQuota      float64       `json:"cpu_quota"`       // cores this process may use
-	FDsPeak       int           `json:"fds_peak"`        // file descriptors open, highest seen
-	FDLimit       int           `json:"fd_limit"`        // 0 where unknown
-	RSSPeakBytes  int64         `json:"rss_peak_bytes"`  // 0 where unknown
-	Offered       int64         `json:"offered"`         // arrivals due, all workloads
-	Dropped       int64         `json:"dropped"`         // of those, never begun
-	OutOfRange    int64         `json:"out_of_range"`    // samples no histogram could hold
-	Samples       int64         `json:"samples"`         // samples taken, all metrics
-	ClockStepNS   time.Duration `json:"clock_step_ns"`   // wall clock − monotonic clock, change over the run
+	// ConnectWaitP99NS is what 99 % of the arrivals did not wait longer than for
+	// their turn to connect, worst workload whose latencies hold that wait.
+	ConnectWaitP99NS time.Duration `json:"connect_wait_p99_ns"`
+	GCPauseMaxNS     time.Duration `json:"gc_pause_max_ns"`          // longest stop-the-world pause for GC
+	GCPauseShare     float64       `json:"gc_pause_share,omitempty"` // all of them, of the time measured
+	SchedP99NS       time.Duration `json:"sched_p99_ns"`             // time goroutines waited for a CPU
+	CPUCores         float64       `json:"cpu_cores"`                // mean cores used by this process
+	CPUQuota         float64       `json:"cpu_quota"`                // cores this process may use
+	// StealShare is the time that the hypervisor gave to other guests, as a share
+	// of all the time of the CPUs this process may use; 0 where unknown.
+	StealShare   float64       `json:"steal_share"`
+	FDsPeak      int           `json:"fds_peak"`       // file descriptors open, highest seen
+	FDLimit      int           `json:"fd_limit"`       // 0 where unknown
+	RSSPeakBytes int64         `json:"rss_peak_bytes"` // 0 where unknown
+	Offered      int64         `json:"offered"`        // arrivals due, all workloads
+	Dropped      int64         `json:"dropped"`        // of those, never begun
+	OutOfRange   int64         `json:"out_of_range"`   // samples no histogram could hold
+	Samples      int64         `json:"samples"`        // samples taken, all metrics
+	ClockStepNS  time.Duration `json:"clock_step_ns"`  // wall clock − monotonic clock, change over the run
 	// ReceiveSource is where receive instants come from: "kernel" (its stamp on the
 	// packet), "read" (the return of the read), or "mixed": Unstamped reads came
 	// without a stamp.
-	ReceiveSource  string        `json:"receive_source"`
-	Unstamped      int64         `json:"unstamped,omitempty"`
+	ReceiveSource string `json:"receive_source"`
+	Unstamped     int64  `json:"unstamped,omitempty"`
+	// Spin says that waits for instants were spun through at their end (run --spin).
+	Spin           bool          `json:"spin,omitempty"`
 	ReadDelayP99NS time.Duration `json:"read_delay_p99_ns"` // return of the read − the kernel's stamp: what a generator without stamps would add
 }
 

@@ -136,6 +136,7 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 	if !c.given(at + ".timeout") {
 		w.Timeout = defaultTimeout(w.Protocol)
 	}
+	c.completeConnect(at, w)
 	if w.Protocol == SSE && w.Dialect == "" {
 		w.Dialect = DialectAuto
 	}

@@ -30,6 +30,7 @@ func protocolsOf() map[string][]Protocol {
 func (c *checker) workload(at, name string, w *Workload) {
 	c.keysOfProtocol(at, w.Protocol)
 	c.positive(at+".timeout", w.Timeout > 0)
+	c.connect(at, w)
 	if c.given(at+".load") && !c.bad[at+".load"] {
 		c.load(at+".load", w)
 	}

@@ -50,6 +50,8 @@ func formOf(t reflect.Type) string {
 		return rateForm
 	case reflect.TypeFor[SizeDist]():
 		return sizeForm
+	case reflect.TypeFor[SourceRange]():
+		return sourceForm
 	case reflect.TypeFor[Threshold]():
 		return thresholdForm
 	case reflect.TypeFor[Status](), reflect.TypeFor[Statuses]():

@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 )
@@ -19,6 +20,9 @@ type Options struct {
 	// Rate, when above 0, replaces the constant rate of every open workload; an
 	// open workload with no constant rate is then a problem.
 	Rate Rate
+	// Local, when set, says whether an address is one of this machine, for the
+	// sources of connections.
+	Local func(netip.Addr) bool
 	// Metrics are those a threshold may use, by protocol. With nil they are not
 	// checked.
 	Metrics map[Protocol][]Metric

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // full uses every key of the format.
@@ -43,6 +45,8 @@ workloads:
     timeout: 20s
     http2: true
     insecure_skip_verify: true
+    source: [127.0.0.2, 127.0.0.16/30]
+    connect: {rate: 100/s, at_once: 10}
   ramped:
     protocol: sse
     load:
@@ -126,25 +130,26 @@ func TestParseFull(t *testing.T) {
 				},
 				Dialect: DialectOpenAI, Feed: &Feed{File: "feeds/people.csv", Order: FeedRandom},
 				Timeout: Duration(20 * time.Second), HTTP2: true, InsecureSkipVerify: true,
+				Source: []SourceRange{{netip.MustParsePrefix("127.0.0.2/32")}, {netip.MustParsePrefix("127.0.0.16/30")}}, Connect: Connect{Rate: 100, AtOnce: 10},
 			},
 			"ramped": {
 				Protocol: SSE,
 				Load: Load{Stages: []Stage{
 					{Duration: Duration(10 * time.Second), Rate: 50}, {Duration: Duration(time.Minute), Step: true},
 				}, Arrivals: ArrivalsConstant, MaxInFlight: 10000},
-				Dialect: DialectAuto, Feed: &Feed{File: "feeds/people.jsonl", Order: FeedSequential}, Timeout: Duration(time.Minute),
+				Dialect: DialectAuto, Feed: &Feed{File: "feeds/people.jsonl", Order: FeedSequential}, Timeout: Duration(time.Minute), Connect: Connect{Rate: 5000, AtOnce: 500},
 			},
 			"swinging": {
 				Protocol: SSE, Load: Load{Sine: &Sine{Mean: 10, Period: Duration(10 * time.Second)}, Arrivals: ArrivalsConstant, MaxInFlight: 10000},
-				Request: &Request{Method: "GET", Path: "/"}, Dialect: DialectAuto, Timeout: Duration(time.Minute),
+				Request: &Request{Method: "GET", Path: "/"}, Dialect: DialectAuto, Timeout: Duration(time.Minute), Connect: Connect{Rate: 5000, AtOnce: 500},
 			},
 			"closed": {
 				Protocol: SSE, Load: Load{Users: 16, Ramp: Duration(time.Second), Think: Duration(500 * time.Millisecond)},
-				Request: &Request{Method: "GET", Path: "/home"}, Dialect: DialectAuto, Timeout: Duration(time.Minute),
+				Request: &Request{Method: "GET", Path: "/home"}, Dialect: DialectAuto, Timeout: Duration(time.Minute), Connect: Connect{Rate: 5000, AtOnce: 500},
 			},
 			"api": {
 				Protocol: HTTP, Load: Load{Rate: 5, Arrivals: ArrivalsConstant, MaxInFlight: 10000},
-				Request: &Request{Method: "GET", Path: "/items"}, Timeout: Duration(30 * time.Second), FollowRedirects: 3,
+				Request: &Request{Method: "GET", Path: "/items"}, Timeout: Duration(30 * time.Second), FollowRedirects: 3, Connect: Connect{Rate: 5000, AtOnce: 500},
 				Checks: []Check{
 					{Status: Statuses{{200, 200}, {300, 399}}},
 					{Status: Statuses{{204, 204}}, Name: "no content"},
@@ -158,7 +163,7 @@ func TestParseFull(t *testing.T) {
 				},
 			},
 			"listed": {
-				Protocol: HTTP, Load: Load{Users: 2}, Timeout: Duration(5 * time.Second),
+				Protocol: HTTP, Load: Load{Users: 2}, Timeout: Duration(5 * time.Second), Connect: Connect{Rate: 5000, AtOnce: 500},
 				Targets: &Targets{File: "targets/plain.txt", Format: TargetsHTTP, Order: FeedRandom},
 			},
 			"rooms": {
@@ -168,7 +173,7 @@ func TestParseFull(t *testing.T) {
 					Members: 20, Publish: 10.0 / 3600, Publishers: 4, Payload: SizeDist{Min: 20, Max: 12561, Median: 512, Sigma: 0.8},
 					Binary: true, Settle: Duration(time.Second), Stalled: 2,
 				},
-				Timeout: Duration(10 * time.Second),
+				Timeout: Duration(10 * time.Second), Connect: Connect{Rate: 5000, AtOnce: 500},
 			},
 		},
 		Thresholds: map[string][]Threshold{
@@ -183,7 +188,7 @@ func TestParseFull(t *testing.T) {
 	merged := *want.Workloads["steady"].Request
 	merged.Method = "POST"
 	want.Workloads["ramped"].Request = &merged
-	if diff := cmp.Diff(want, s); diff != "" {
+	if diff := cmp.Diff(want, s, cmpopts.EquateComparable(SourceRange{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -211,7 +216,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("seed %d, warm-up %s, drain %s", s.Seed, s.Warmup, s.Drain)
 	}
 	if chat.Request.Method != "POST" || chat.Dialect != DialectAuto || chat.Timeout.String() != "1m" ||
-		chat.Load.Arrivals != ArrivalsConstant || chat.Load.MaxInFlight != 10000 {
+		chat.Connect != (Connect{Rate: 5000, AtOnce: 500}) || chat.Source != nil || chat.Load.Arrivals != ArrivalsConstant || chat.Load.MaxInFlight != 10000 {
 		t.Errorf("chat: %+v, %+v", chat, chat.Request)
 	}
 	if r := rooms.Room; r.Publishers != 1 || r.Payload.String() != "256B" || r.Settle.String() != "250ms" || rooms.Timeout.String() != "10s" ||
@@ -300,7 +305,7 @@ workloads:
 		`env.yaml:10:19: workloads.a.load.users: want a whole number, found "many"`,
 		`env.yaml:15:16: workloads.a.request.body: the environment variable MISSING is not set and has no default; set it, give -e MISSING=…, or write ${MISSING:-default}`,
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(SourceRange{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -322,7 +327,7 @@ func TestJSONRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	back.Dir = s.Dir
-	if diff := cmp.Diff(s, &back); diff != "" {
+	if diff := cmp.Diff(s, &back, cmpopts.EquateComparable(SourceRange{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for _, bad := range []string{`{"warmup": 5}`, `{"warmup": "5"}`, `{"thresholds": {"a.b": ["p95 < 1"]}}`, `{"workloads": {"a": {"load": {"rate": "-1/s"}}}}`} {
@@ -342,7 +347,7 @@ func TestYAMLRoundTrip(t *testing.T) {
 	src = bytes.ReplaceAll(src, []byte("$"), []byte("$$"))
 	back := mustParse(t, string(src), Options{})
 	s.Drain, s.Seed = back.Drain, back.Seed // zeros are left out of YAML and take their defaults again
-	if diff := cmp.Diff(s, back); diff != "" {
+	if diff := cmp.Diff(s, back, cmpopts.EquateComparable(SourceRange{})); diff != "" {
 		t.Errorf("(-want +got):\n%s\n%s", diff, src)
 	}
 }

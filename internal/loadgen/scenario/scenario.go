@@ -8,7 +8,7 @@
 // written as JSON, as results hold it, is read back by encoding/json.
 //
 // Values have notations of their own: Duration "30s", Rate "50/s", SizeDist
-// "4KiB", Threshold "p(95) < 800ms". Any scalar may hold ${NAME} or
+// "4KiB", SourceRange "127.0.0.16/28", Threshold "p(95) < 800ms". Any scalar may hold ${NAME} or
 // ${NAME:-default} from the environment; $$ is a dollar. Paths, header values
 // and bodies are Templates, whose random parts depend on the seed and the
 // arrival alone. Anchors, aliases and merge keys (<<) work as in YAML 1.1; tags
@@ -90,6 +90,24 @@ type Workload struct {
 	HTTP2 bool `yaml:"http2,omitempty" json:"http2,omitempty"`
 	// InsecureSkipVerify accepts any TLS certificate.
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify,omitempty" json:"insecure_skip_verify,omitempty"`
+	// Source is the addresses of this machine that connections come from, in turn:
+	// addresses and ranges, at most 4096 in all, of one family. Default: the
+	// system's choice.
+	Source []SourceRange `yaml:"source,omitempty" json:"source,omitempty"`
+	// Connect bounds how fast connections are opened.
+	Connect Connect `yaml:"connect,omitempty" json:"connect,omitzero"`
+}
+
+// Connect bounds how fast a workload opens connections: a target's queue of
+// those it has still to accept is short. What waits for its turn is in
+// connect_wait, and in every latency from the intended start.
+type Connect struct {
+	// Rate is how many connects are begun a second; 20 ms of it may come at once.
+	// Default 5000/s.
+	Rate Rate `yaml:"rate,omitempty" json:"rate"`
+	// AtOnce is how many connects may be under way at once, TLS and upgrade
+	// included; default 500.
+	AtOnce int `yaml:"at_once,omitempty" json:"at_once"`
 }
 
 // Dialect is the manner in which a stream's events carry tokens.

@@ -122,6 +122,8 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: ratePattern, Examples: []any{"50/s", "600/m", "10/h"}}
 	case reflect.TypeFor[SizeDist]():
 		return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"256B", "uniform:100B,4KiB", "lognormal:512B,0.8"}}
+	case reflect.TypeFor[SourceRange]():
+		return &jsonschema.Schema{Type: "string", Pattern: sourcePattern, Examples: []any{"127.0.0.2", "127.0.0.16/28"}}
 	case reflect.TypeFor[Threshold]():
 		return &jsonschema.Schema{Type: "string", Pattern: thresholdPattern, Examples: []any{"p(95) < 800ms", "rate < 1%", "value == 1"}}
 	}
@@ -191,6 +193,8 @@ func constrain(s *jsonschema.Schema) {
 	gamma.Properties.Set("arrivals", &jsonschema.Schema{Const: string(ArrivalsGamma)})
 	load.If, load.Then = gamma, &jsonschema.Schema{Required: []string{"cv"}}
 
+	set(s.Definitions["Workload"], "source", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Connect"], "at_once", atLeast("1"))
 	s.Definitions["Workload"].AllOf = []*jsonschema.Schema{whenProtocol(SSE, "request"), whenProtocol(WebSocket, "room"), whenProtocol(HTTP)}
 	set(s.Definitions["Workload"], "follow_redirects", func(p *jsonschema.Schema) { p.Minimum, p.Maximum = "0", json.Number(strconv.Itoa(maxRedirects)) })
 

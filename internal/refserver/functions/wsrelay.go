@@ -3,6 +3,7 @@ package functions
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/edgeload/edgeload/internal/refserver/edge"
 	"github.com/edgeload/edgeload/internal/refserver/relay"
+	"github.com/edgeload/edgeload/internal/wire"
 )
 
 const (
@@ -27,6 +29,10 @@ const (
 // upgrades to a WebSocket on which everyone in the room but the sender gets
 // each message, text or binary, unchanged. Any origin may connect, no
 // subprotocol and no extension is agreed on, permessage-deflate neither.
+//
+// With ?stamp=writes this client's messages come behind a line that says when each
+// was written to it (see wire.QueryStamp): the known answer that a receiver's clock
+// is checked against.
 //
 // Where the guide falls short this does not follow it: the answer to a request
 // without an upgrade, 426, names the protocol to upgrade to; a client is a
@@ -84,10 +90,20 @@ func (f *WSRelay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	room := defaultRoom
-	if query := r.URL.Query(); query.Has("room") {
+	query := r.URL.Query()
+	if query.Has("room") {
 		room = query.Get("room")
 	}
-	peer, err := f.hub.Join(room)
+	join := f.hub.Join
+	switch stamp := query.Get(wire.QueryStamp); stamp {
+	case "":
+	case wire.StampWrites:
+		join = f.hub.JoinStamped
+	default:
+		edge.WriteError(w, http.StatusBadRequest, "", fmt.Sprintf("%s=%q: expected %s", wire.QueryStamp, stamp, wire.StampWrites))
+		return
+	}
+	peer, err := join(room)
 	if err != nil {
 		edge.WriteError(w, http.StatusServiceUnavailable, "", err.Error())
 		return

@@ -165,6 +165,37 @@ func TestRelayPassesMessagesUnchanged(t *testing.T) {
 	expect(t, elsewhere, websocket.TextMessage, []byte("here"))
 }
 
+// Who asks for it is told of each message when it was written to him; the others
+// in the room get it as it was sent.
+func TestRelayStampsItsWrites(t *testing.T) {
+	s := newRelay(t, relay.Options{})
+	sender, plain := s.dial(t, "r"), s.dial(t, "r")
+	stamped := s.dial(t, "r&"+wire.QueryStamp+"="+wire.StampWrites)
+	latest := time.Now().UnixNano()
+	for i, payload := range []string{"text", strings.Repeat("x", 100_000), ""} {
+		kind := websocket.TextMessage + i%2
+		if err := sender.WriteMessage(kind, []byte(payload)); err != nil {
+			t.Fatal(err)
+		}
+		gotKind, got, err := stamped.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, rest, ok := wire.CutStamp(got)
+		if now := time.Now().UnixNano(); !ok || gotKind != kind || string(rest) != payload || at < latest || at > now {
+			t.Errorf("stamped %v at %d (of %d to %d): %.60q of kind %d", ok, at, latest, now, rest, gotKind)
+		}
+		latest = at
+		if gotKind, got, err = plain.ReadMessage(); err != nil || gotKind != kind || string(got) != payload {
+			t.Errorf("the one that did not ask got %.60q of kind %d, %v", got, gotKind, err)
+		}
+	}
+	_, resp, err := websocket.DefaultDialer.DialContext(t.Context(), s.url+"?stamp=maybe", nil)
+	if err == nil || resp == nil || resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("?stamp=maybe: %v, %v, want 400", resp, err)
+	}
+}
+
 func TestRelayDefaultRoom(t *testing.T) {
 	s := newRelay(t, relay.Options{})
 	bare, resp, err := websocket.DefaultDialer.Dial(s.url, nil)

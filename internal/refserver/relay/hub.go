@@ -72,14 +72,22 @@ func NewHub(o Options) (*Hub, error) {
 // Join makes a new peer a member of the named room, which comes into being
 // with its first peer. From here on its queue takes what the others send. The
 // caller must call Leave, whatever happens. The error is ErrClosed or nil.
-func (h *Hub) Join(name string) (*Peer, error) {
+func (h *Hub) Join(name string) (*Peer, error) { return h.join(name, false) }
+
+// JoinStamped is Join for a peer that is told of each message when it was written
+// to it: before the payload stands a stamp line (wire.AppendStamp) whose instant
+// is taken right before the write. Its messages are framed one by one, where
+// the others share a frame.
+func (h *Hub) JoinStamped(name string) (*Peer, error) { return h.join(name, true) }
+
+func (h *Hub) join(name string, stamped bool) (*Peer, error) {
 	s := &h.shards[maphash.String(h.seed, name)%shardCount]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h.closed.Load() {
 		return nil, ErrClosed
 	}
-	p := &Peer{hub: h, shard: s, id: h.lastID.Add(1), wake: make(chan struct{}, 1)}
+	p := &Peer{hub: h, shard: s, id: h.lastID.Add(1), stamped: stamped, wake: make(chan struct{}, 1)}
 	h.members.Add(1)
 	s.add(name, p)
 	return p, nil

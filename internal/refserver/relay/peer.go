@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -9,10 +10,12 @@ import (
 )
 
 // message is one published message: its frame, shared by all receivers, and
-// the size of its payload.
+// the size of its payload. Where a receiver is stamped the payload itself is there.
 type message struct {
-	frame *websocket.PreparedMessage
-	size  int
+	frame   *websocket.PreparedMessage
+	size    int
+	kind    int
+	payload []byte // nil unless a receiver is stamped
 }
 
 // ending is why a peer gets no more messages.
@@ -54,6 +57,8 @@ type Peer struct {
 	place int // index in room.members, -1 after Leave; guarded by the shard's lock
 	id    uint64
 
+	stamped bool // told when each message was written
+
 	wake chan struct{} // holds a token when the queue is no longer empty, or end is set
 
 	mu      sync.Mutex
@@ -79,10 +84,11 @@ func (p *Peer) Publish(kind int, payload []byte) error {
 	c.receivedBytes.Add(uint64(len(payload)))
 
 	receivers := p.shard.receivers(p.room)
-	others := 0
+	others, stamped := 0, false
 	for _, q := range receivers {
 		if q != p {
 			others++
+			stamped = stamped || q.stamped
 		}
 	}
 	if others == 0 {
@@ -92,7 +98,10 @@ func (p *Peer) Publish(kind int, payload []byte) error {
 	if err != nil {
 		return fmt.Errorf("frame message of %d bytes: %w", len(payload), err)
 	}
-	m := &message{frame: frame, size: len(payload)}
+	m := &message{frame: frame, size: len(payload), kind: kind}
+	if stamped {
+		m.payload = bytes.Clone(payload)
+	}
 	c.offered.Add(uint64(others))
 	for _, q := range receivers {
 		if q != p {

@@ -19,6 +19,7 @@ type session struct {
 	peer     *Peer
 	conn     *websocket.Conn
 	readDone chan struct{} // closed when the reading side has ended
+	buf      []byte        // of the writing side: the stamped message being written
 }
 
 // Serve relays what conn says to the peer's room and writes to conn what the

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/edgeload/edgeload/internal/wire"
 )
 
 // write writes what the queue holds, and pings, until the peer has come to its
@@ -56,7 +58,7 @@ func (s *session) write() {
 func (s *session) deliver(m *message) error {
 	c := &s.peer.shard.counters
 	_ = s.conn.SetWriteDeadline(s.writeDeadline()) // always nil: it is only noted for the next write
-	if err := s.conn.WritePreparedMessage(m.frame); err != nil {
+	if err := s.put(m); err != nil {
 		if isTimeout(err) {
 			c.drop(dropSlow, 1)
 		} else {
@@ -67,6 +69,16 @@ func (s *session) deliver(m *message) error {
 	c.written.Add(1)
 	c.writtenBytes.Add(uint64(m.size))
 	return nil
+}
+
+// put writes one message, behind a stamp where the peer is told of its writes.
+func (s *session) put(m *message) error {
+	if !s.peer.stamped {
+		return s.conn.WritePreparedMessage(m.frame)
+	}
+	s.buf = wire.AppendStamp(s.buf[:0], time.Now())
+	s.buf = append(s.buf, m.payload...)
+	return s.conn.WriteMessage(m.kind, s.buf)
 }
 
 // close sends the Close frame of the ending, if it has one, and waits for the

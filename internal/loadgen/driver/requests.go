@@ -13,9 +13,9 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
-// httpRequests makes the request of each arrival of an http workload. Any number
-// of goroutines may use it at once.
-type httpRequests struct {
+// requests makes the request of each arrival of a workload. Any number of
+// goroutines may use it at once.
+type requests struct {
 	base *url.URL
 	seed uint64
 
@@ -28,16 +28,17 @@ type httpRequests struct {
 	rows     *scenario.Rows   // nil without a feed
 }
 
-// newHTTPRequests reads w's target file, or compiles its request.
-func newHTTPRequests(sc *scenario.Scenario, w *scenario.Workload) (*httpRequests, error) {
-	h := &httpRequests{seed: sc.Seed}
+// newRequests reads w's target file, or compiles its request, which accepts what
+// accept says unless it says otherwise itself.
+func newRequests(sc *scenario.Scenario, w *scenario.Workload, accept string) (*requests, error) {
+	h := &requests{seed: sc.Seed}
 	switch {
 	case w.Targets != nil:
 		return h, h.open(sc, w.Targets)
 	case w.Request == nil:
-		return nil, fmt.Errorf("http workload with neither a request nor targets")
+		return nil, fmt.Errorf("%s workload with neither a request nor targets", w.Protocol)
 	}
-	t, err := newRequestTemplate(sc.Target, w.Request, "")
+	t, err := newRequestTemplate(sc.Target, w.Request, accept)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func newHTTPRequests(sc *scenario.Scenario, w *scenario.Workload) (*httpRequests
 }
 
 // open builds the requests of a target file.
-func (h *httpRequests) open(sc *scenario.Scenario, t *scenario.Targets) (err error) {
+func (h *requests) open(sc *scenario.Scenario, t *scenario.Targets) (err error) {
 	if h.base, err = url.Parse(sc.Target); err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
@@ -92,7 +93,7 @@ func (h *httpRequests) open(sc *scenario.Scenario, t *scenario.Targets) (err err
 
 // build makes the request of a. A request without a body may be shared: it is
 // not to be changed.
-func (h *httpRequests) build(run *engine.Run, a engine.Arrival) (*http.Request, error) {
+func (h *requests) build(run *engine.Run, a engine.Arrival) (*http.Request, error) {
 	if h.template != nil {
 		data := &scenario.Data{Seq: a.Seq, User: a.User, Workload: run.Workload, RunID: run.ID, Seed: h.seed}
 		if h.rows != nil {

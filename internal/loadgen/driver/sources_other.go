@@ -1,0 +1,6 @@
+//go:build !linux
+
+package driver
+
+// portAtConnect does nothing: the port is chosen when the address is.
+func portAtConnect(uintptr) {}
