@@ -99,10 +99,11 @@ func (s *sseStream) receive(p []byte, at time.Duration, read uint64) error {
 	}
 	s.at = at
 	s.rec.Add(sseBytesIn, int64(len(p)))
+	err := s.parser.Feed(p, s.emit)
 	if room := maxExample - len(s.start); !s.sawEvent && room > 0 {
 		s.start = append(s.start, p[:min(len(p), room)]...)
 	}
-	return s.parser.Feed(p, s.emit)
+	return err
 }
 
 // endRead records what one socket read held.
