@@ -30,8 +30,8 @@ bench-peers: ## measure loadgen beside k6, vegeta, hey, wrk and autocannon (10 m
 verdicts: ## 20 runs inside this machine's envelope, 20 past it: VALID every time, VALID never (VERDICTS='-repeat 20')
 	$(GO) test -count=1 -v -timeout 60m -run '^TestVerdicts$$' $(E2E) -args $(VERDICTS)
 
-scale: ## hold 19,000 connections in one process (2 min; needs 20,000 descriptors)
-	$(GO) test -run '^$$' -bench '^BenchmarkSockets$$' -benchtime 1x -timeout 10m $(E2E)
+scale: ## hold 19,000 streams, then 19,000 sockets, in one process (4 min; needs 20,000 descriptors)
+	$(GO) test -run '^$$' -bench '^Benchmark(Streams|Sockets)$$' -benchtime 1x -timeout 10m $(E2E)
 
 test: deps ## run every test, real browser and real processes included
 	$(GO) test -timeout 5m $(REST)

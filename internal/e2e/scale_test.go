@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/result"
+	"github.com/edgeload/edgeload/internal/wire"
 )
 
 // scale is how many connections one process is to hold: what fits below a limit
@@ -17,6 +18,81 @@ const scale = 19_000
 
 // memoryLimit is what a WebSocket connection may cost loadgen, in KiB.
 const memoryLimit = 16
+
+// streamMemoryLimit is what a stream may cost loadgen, in KiB.
+const streamMemoryLimit = 6
+
+// Each stream lasts longer than it takes to open them all, so that all are there
+// at once.
+const streamsYAML = `
+version: 1
+name: streams
+target: %s
+warmup: 0s
+duration: %v
+drain: 60s
+workloads:
+  chat:
+    protocol: sse
+    dialect: anthropic
+    load: {rate: %d/s, max_in_flight: 20000}
+    request:
+      method: POST
+      path: %s
+      headers: {Content-Type: application/json, %s: 'constant:300ms', %s: 'constant:1s', %s: 'constant:%d'}
+      body: '{"model":"any","max_tokens":1024,"stream":true,"messages":[{"role":"user","content":"Hello"}]}'
+thresholds:
+  chat.complete_ratio: ['value == 1']
+`
+
+// BenchmarkStreams holds 19,000 token streams in one process, against a server in
+// another, and reads each to its end. It fails where one is not complete, or where
+// a stream costs more than 6 KiB.
+//
+// It is a benchmark so that go test leaves it alone: make scale.
+func BenchmarkStreams(b *testing.B) {
+	const rate = 1000
+	for b.Loop() {
+		few := streams(b, 1, 1, 5)
+		many := streams(b, scale, rate, scale/rate+10)
+		perStream := float64(many.peak-few.peak) / (scale - 1) / 1024
+		b.ReportMetric(perStream, "KiB/stream")
+		if perStream > streamMemoryLimit {
+			b.Errorf("%.1f KiB a stream, at most %d are allowed", perStream, streamMemoryLimit)
+		}
+	}
+}
+
+// streams opens n streams of so many seconds, at a rate a second.
+func streams(b *testing.B, n, rate, seconds int) (h held) {
+	b.Helper()
+	s := startServer(b)
+	yaml := fmt.Sprintf(streamsYAML, s.URL, time.Duration(n/rate)*time.Second, rate,
+		wire.PathMessages, wire.HeaderSimTTFT, wire.HeaderSimGap, wire.HeaderSimTokens, seconds)
+	run := loadgen(b, yaml, func(p *os.Process) { h.peak = peak(p) })
+	if run.Result == nil {
+		b.Fatalf("no result; exit code %d\n%s\n%s", run.Code, run.Stdout, run.Stderr)
+	}
+	balanced(b, run.Result)
+	w := run.workload(b, "chat")
+	for name, want := range map[string]float64{
+		"streams": float64(n), "complete": float64(n), "connections": float64(n), "chunks": float64(n * seconds), "dropped": 0,
+	} {
+		if got := metric(b, w, name).Value; got != want {
+			b.Errorf("%d streams: %s = %v, want %v", n, name, got, want)
+		}
+	}
+	var most int64
+	for _, i := range w.Intervals {
+		most = max(most, i.InFlight)
+	}
+	if most < int64(n)*99/100 {
+		b.Errorf("%d streams at once at most, want %d", most, n)
+	}
+	b.Logf("%d streams: %s, %d MiB, delivery lag p50 %v, p99 %v, read delay p99 %v", n, verdict(run.Result), h.peak>>20,
+		quantile(b, w, "delivery_lag", .5), quantile(b, w, "delivery_lag", .99), quantile(b, w, "read_delay", .99))
+	return h
+}
 
 const socketsYAML = `
 version: 1
