@@ -20,8 +20,8 @@ const (
 	busy = 10
 )
 
-// relaxGC lets more garbage gather as soon as a second has had busy collections,
-// until stop is called, which returns to sparing. It does nothing where GOGC is
+// relaxGC lets more garbage gather as soon as collections come as often as busy
+// says, until stop is called, which returns to sparing. It does nothing where GOGC is
 // set in the environment.
 func relaxGC(ctx context.Context) (stop func()) {
 	if os.Getenv("GOGC") != "" {
@@ -32,7 +32,7 @@ func relaxGC(ctx context.Context) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		watchGC(ctx, 500*time.Millisecond)
+		watchGC(ctx, 250*time.Millisecond)
 	}()
 	return func() {
 		cancel()

@@ -39,7 +39,7 @@ workloads:
     request:
       method: POST
       path: %s
-      headers: {Content-Type: application/json, %s: 'constant:300ms', %s: 'constant:1s', %s: 'constant:%d'}
+      headers: {Content-Type: application/json, %s: 'constant:300ms', %s: 'constant:2s', %s: 'constant:%d'}
       body: '{"model":"any","max_tokens":1024,"stream":true,"messages":[{"role":"user","content":"Hello"}]}'
 thresholds:
   chat.complete_ratio: ['value == 1']
@@ -51,10 +51,10 @@ thresholds:
 //
 // It is a benchmark so that go test leaves it alone: make scale.
 func BenchmarkStreams(b *testing.B) {
-	const rate = 1000
+	const rate = 500
 	for b.Loop() {
 		few := streams(b, 1, 1, 5)
-		many := streams(b, scale, rate, scale/rate+10)
+		many := streams(b, scale, rate, (scale/rate+10)/2)
 		perStream := float64(many.peak-few.peak) / (scale - 1) / 1024
 		b.ReportMetric(perStream, "KiB/stream")
 		if perStream > streamMemoryLimit {
@@ -63,12 +63,12 @@ func BenchmarkStreams(b *testing.B) {
 	}
 }
 
-// streams opens n streams of so many seconds, at a rate a second.
-func streams(b *testing.B, n, rate, seconds int) (h held) {
+// streams opens n streams of so many tokens, two seconds apart, at a rate a second.
+func streams(b *testing.B, n, rate, tokens int) (h held) {
 	b.Helper()
 	s := startServer(b)
 	yaml := fmt.Sprintf(streamsYAML, s.URL, time.Duration(n/rate)*time.Second, rate,
-		wire.PathMessages, wire.HeaderSimTTFT, wire.HeaderSimGap, wire.HeaderSimTokens, seconds)
+		wire.PathMessages, wire.HeaderSimTTFT, wire.HeaderSimGap, wire.HeaderSimTokens, tokens)
 	run := loadgen(b, yaml, func(p *os.Process) { h.peak = peak(p) })
 	if run.Result == nil {
 		b.Fatalf("no result; exit code %d\n%s\n%s", run.Code, run.Stdout, run.Stderr)
@@ -76,7 +76,7 @@ func streams(b *testing.B, n, rate, seconds int) (h held) {
 	balanced(b, run.Result)
 	w := run.workload(b, "chat")
 	for name, want := range map[string]float64{
-		"streams": float64(n), "complete": float64(n), "connections": float64(n), "chunks": float64(n * seconds), "dropped": 0,
+		"streams": float64(n), "complete": float64(n), "connections": float64(n), "chunks": float64(n * tokens), "dropped": 0,
 	} {
 		if got := metric(b, w, name).Value; got != want {
 			b.Errorf("%d streams: %s = %v, want %v", n, name, got, want)

@@ -21,8 +21,9 @@ type destination struct {
 	base  *url.URL
 	prior bool // HTTP/2 by prior knowledge
 	keep  int  // connections kept open idle
-	// gather is h1.Options.Gather.
-	gather time.Duration
+	// gather and gatherers are those of h1.Options.
+	gather    time.Duration
+	gatherers int
 }
 
 // defaultKeep is how many connections stay open idle where the scenario sets no
@@ -51,7 +52,7 @@ func chooseTransport(clock engine.Clock, d *dialer, to destination) (transport, 
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: to.base}); to.prior || proxy != nil || err != nil {
 		return onNetHTTP, nil
 	}
-	onLoops, err := newLoops(clock, d.open1, to.keep, to.gather)
+	onLoops, err := newLoops(clock, d.open1, to)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return onNetHTTP, nil
@@ -119,13 +120,28 @@ func (t *negotiated) start(ctx context.Context, req *http.Request, until time.Du
 	t.one.start(ctx, req, until, &undecided{exchange: x, onHTTP2: func(conn *http2Error) {
 		t.is2.Store(true)
 		t.keep(conn)
-		t.two.start(ctx, req, until, x)
+		again := req
+		if req.GetBody != nil { // the body has been read
+			body, err := req.GetBody()
+			if err != nil {
+				x.end(err)
+				return
+			}
+			again = req.WithContext(req.Context())
+			again.Body = body
+		}
+		t.two.start(ctx, again, until, x)
 	}})
 }
 
+// keep takes a connection for net/http, one for an address: HTTP/2 needs no more.
 func (t *negotiated) keep(conn *http2Error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if slices.ContainsFunc(t.opened, func(c *http2Error) bool { return c.addr == conn.addr }) {
+		_ = conn.conn.Close() // nothing was sent on it
+		return
+	}
 	t.opened = append(t.opened, conn)
 }
 

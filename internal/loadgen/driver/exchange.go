@@ -34,13 +34,14 @@ type transport interface {
 
 // An exchange is told what becomes of one request: opened, then sent, then head,
 // then body for each piece, as far as it comes, and end exactly once and last.
-// The calls come one after the other, from any goroutine, and may not block; an
-// instant is one of the run.
+// The calls come one after the other, from any goroutine, and may not block, which
+// to start another exchange would; an instant is one of the run.
 type exchange interface {
 	// opened: there is a connection for the request. A request that is repeated
 	// on a fresh one because the server had closed the first has a second call.
 	opened(c connection)
-	// sent: the whole request has been written.
+	// sent: the whole request has been written. There may be no call where the
+	// answer comes before that, and there is none for a repetition.
 	sent(d departure)
 	// head: the status and headers are there, after any answers below 200. first
 	// is the instant of their first byte, r that of their last; resp.Body is nil.

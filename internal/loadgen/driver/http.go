@@ -29,6 +29,7 @@ type httpDriver struct {
 	transport transport
 	run       engine.Run
 	exchanges sync.Pool // of *httpExchange
+	following sync.WaitGroup
 	log       connectionLog
 
 	// Counts of the measured arrivals, kept apart from the recorder's so that
@@ -108,6 +109,7 @@ func (d *httpDriver) ended(x *httpExchange, end httpEnding) {
 
 // End closes the connections and notes the sums that must come out even.
 func (d *httpDriver) End(rec *engine.Recorder) {
+	d.following.Wait()
 	d.transport.close()
 	d.dialer.close()
 	var ended, answered int64

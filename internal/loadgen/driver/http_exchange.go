@@ -137,13 +137,14 @@ func (x *httpExchange) end(err error) {
 	x.driver.ended(x, x.judge())
 }
 
-// again sends the request that a redirect led to.
+// again sends the request that a redirect led to. It may have to open a
+// connection, for which nobody else is to wait.
 func (x *httpExchange) again(req *http.Request) {
 	x.rec.Add(httpRedirects, 1)
 	x.redirects++
 	x.answer, x.first, x.head1, x.last = nil, 0, receipt{}, receipt{}
 	x.size, x.keep, x.kept = 0, 0, x.kept[:0]
-	x.send(req)
+	x.driver.following.Go(func() { x.send(req) })
 }
 
 // whole counts an answer that was read to its end.

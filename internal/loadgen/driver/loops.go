@@ -22,10 +22,9 @@ type loops struct {
 	clock  engine.Clock
 }
 
-// newLoops returns a transport that opens connections by dial and keeps as many
-// as keep for later.
-func newLoops(clock engine.Clock, dial func(ctx context.Context, addr string, secure bool) (net.Conn, error), keep int, gather time.Duration) (*loops, error) {
-	client, err := h1.New(h1.Options{Dial: dial, Linger: linger, MaxIdle: keep, Gather: gather})
+// newLoops returns a transport to a destination that opens connections by dial.
+func newLoops(clock engine.Clock, dial func(ctx context.Context, addr string, secure bool) (net.Conn, error), to destination) (*loops, error) {
+	client, err := h1.New(h1.Options{Dial: dial, Linger: linger, MaxIdle: to.keep, Gather: to.gather, Gatherers: to.gatherers})
 	if err != nil {
 		return nil, err
 	}

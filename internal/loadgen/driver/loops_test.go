@@ -11,7 +11,7 @@ func TestLoops(t *testing.T) {
 	transport := func(t *testing.T, clock engine.Clock) transport {
 		d := newDialer(patience, tlsConfig(true))
 		t.Cleanup(d.close)
-		onLoops, err := newLoops(clock, d.open1, 1000, time.Millisecond)
+		onLoops, err := newLoops(clock, d.open1, destination{keep: 1000, gather: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,6 +60,11 @@ func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Drive
 		log:      connectionLog{connectMetrics: connectMetrics{sseConnections, sseConnectWait, sseDNS, sseDial, sseTLS}},
 	}
 	d.to.gather = sseGather
+	for _, other := range sc.Workloads {
+		if other.Protocol == scenario.SSE {
+			d.to.gatherers++
+		}
+	}
 	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
 	return d, nil
 }

@@ -56,7 +56,7 @@ func (c *conn) begin(x *exchange, reused bool) bool {
 	switch {
 	case err == nil:
 		return true
-	case reused && x.ctx.Err() == nil:
+	case reused && x.ctx.Err() == nil && (!c.sending || repeatable(x.req)):
 		x.on.Store(nil)
 		return false
 	}
@@ -69,7 +69,8 @@ func (c *conn) write(x *exchange, reused bool) error {
 	if x.ctx.Err() != nil {
 		return x.ended() // before it could be cut here
 	}
-	if _, err := c.top.Write(x.wire); err != nil {
+	if n, err := c.top.Write(x.wire); err != nil {
+		c.sending = n > 0 || c.to.secure // some of it may have gone
 		return err
 	}
 	if err := c.flush(); err != nil {
@@ -93,7 +94,8 @@ func (c *conn) flush() error {
 	if err != nil {
 		return err
 	}
-	if done {
+	if done && !c.x.sent && c.answer.first.IsZero() {
+		c.x.sent = true
 		stamp, _ := c.socket.LastSent()
 		c.x.handler.Sent(stamp)
 	}
@@ -116,9 +118,10 @@ func (c *conn) ready(what events) {
 		if c.sending && what.writable() {
 			err = c.flush()
 		}
-		if over = err != nil; !over {
+		if err == nil {
 			over, err = c.read()
 		}
+		over = over || err != nil
 	}
 	again := false
 	if over {
@@ -290,6 +293,7 @@ func (c *conn) leave(whole bool) {
 	}
 	c.x, c.answer.head = nil, nil
 	c.until = time.Now().Add(c.client.options.IdleTimeout)
+	c.loop.arm(c, c.until)
 	if !c.client.idle.keep(c) {
 		c.drop()
 	}

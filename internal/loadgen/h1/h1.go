@@ -39,7 +39,7 @@ type Options struct {
 	// on a TCP socket. It is required.
 	Dial func(ctx context.Context, addr string, secure bool) (net.Conn, error)
 	// Loops is how many event loops there are; 0 stands for one for every two
-	// processors that Go uses.
+	// processors that Go uses, shared among Gatherers.
 	Loops int
 	// Linger is how long an answer is read on that its handler has had enough of.
 	Linger time.Duration
@@ -51,19 +51,24 @@ type Options struct {
 	// stamps tell. It suits answers that are streams, and delays requests that
 	// wait for the answer before. 0: a loop looks as soon as something has come.
 	Gather time.Duration
+	// Gatherers is how many clients of this process gather at once; 0 stands for 1.
+	// They share the processors.
+	Gatherers int
 	// MaxIdle is how many connections are kept for later requests to one address.
 	MaxIdle int
 }
 
 // A Handler is told what becomes of one request: Opened, Sent, Head, then Body
 // for each piece, as far as it comes, and End exactly once and last. The calls
-// come one after the other, from any goroutine, and may not block. Stamps are
-// those of the connection's rxtime.Conn, and reads the number of its read.
+// come one after the other, from any goroutine, and may not block, which Start
+// would. Stamps are those of the connection's rxtime.Conn, and reads the number of
+// its read.
 type Handler interface {
 	// Opened: there is a connection, used before or not. A request that is
 	// repeated because the server had closed the first has a second call.
 	Opened(reused bool, ready time.Time)
-	// Sent: all of the request has been given to the kernel.
+	// Sent: all of the request has been given to the kernel. There is no call where
+	// the answer begins before that, and none for a repetition.
 	Sent(s rxtime.Stamp)
 	// Head: the status line and headers are there, after any answers below 200.
 	// first is when their first byte arrived, s the read of their last one.
@@ -114,15 +119,16 @@ type encoded struct {
 // New returns a client whose loops run until Close. It is an error where the
 // kernel gives no epoll instance.
 func New(o Options) (*Client, error) {
+	o.Gatherers = max(o.Gatherers, 1)
 	if o.Loops == 0 {
-		o.Loops = (runtime.GOMAXPROCS(0) + 1) / 2
+		o.Loops = max(1, (runtime.GOMAXPROCS(0)+1)/2/o.Gatherers)
 	}
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = 90 * time.Second
 	}
 	c := &Client{options: o, idle: idle{most: o.MaxIdle}, wires: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
 	for range o.Loops {
-		l, err := newLoop(newPace(o.Gather), o.Loops < runtime.GOMAXPROCS(0))
+		l, err := newLoop(newPace(o.Gather), o.Loops*o.Gatherers < runtime.GOMAXPROCS(0))
 		if err != nil {
 			c.Close()
 			return nil, err
@@ -152,6 +158,7 @@ type exchange struct {
 	to       origin
 	wire     []byte        // the request, while it may have to be sent again
 	pooled   *bytes.Buffer // that wire lies in, if any
+	sent     bool          // the handler knows
 	on       atomic.Pointer[conn]
 	detach   func() bool // from ctx
 }
@@ -245,14 +252,16 @@ func (c *Client) send(x *exchange, reuse bool) {
 	ctx, cancel := context.WithDeadline(x.ctx, x.deadline)
 	defer cancel()
 	fresh, err := c.dial(ctx, x.to)
-	if err != nil {
-		if x.ctx.Err() == nil && ctx.Err() != nil {
-			err = fmt.Errorf("%w: %w", os.ErrDeadlineExceeded, err)
-		}
-		x.end(err)
+	switch {
+	case err == nil:
+		fresh.begin(x, false)
 		return
+	case x.ctx.Err() != nil:
+		err = x.ended()
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%w: %w", os.ErrDeadlineExceeded, err)
 	}
-	fresh.begin(x, false)
+	x.end(err)
 }
 
 // dial opens a connection that a loop is to wait for.

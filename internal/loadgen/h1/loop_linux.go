@@ -17,6 +17,9 @@ const (
 	readBuffer = 64 << 10
 	// eventsAtOnce is how many sockets one wait reports.
 	eventsAtOnce = 256
+	// batchesAtOnce bounds how many such reports are handled before timers have
+	// their turn.
+	batchesAtOnce = 16
 	// tick is how often timers and the end of the loop are looked for.
 	tick = 20 * time.Millisecond
 )
@@ -85,7 +88,7 @@ func (l *loop) run() {
 			continue
 		}
 		last = now
-		due = l.due(due[:0])
+		due = l.due(due[:0], now)
 		for _, c := range due {
 			c.expired(now)
 		}
@@ -97,8 +100,8 @@ func (l *loop) run() {
 //
 // Were the loop to give up its processor of Go's for it, the scheduler's monitor
 // would start over each time, looking every 20 µs for a millisecond: more work
-// than the events themselves. So it is kept, where there is another; the
-// scheduler's signals end the wait early when it wants that one too.
+// than the events themselves. So it is kept, where the rest of the program has
+// another. A collection of garbage interrupts the wait by its signal.
 func (l *loop) gather() {
 	if !l.spare {
 		timer := time.NewTimer(l.pace.gather)
@@ -109,10 +112,10 @@ func (l *loop) gather() {
 	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&wait)), 0, 0) // interrupted, it looks sooner
 }
 
-// serve waits for events, for so long at most, handles all there are and says
+// serve waits for events, for so long at most, handles what there are and says
 // how many.
 func (l *loop) serve(patience time.Duration) (handled int) {
-	for {
+	for range batchesAtOnce {
 		n, err := unix.EpollWait(l.epoll, l.events, int(patience/time.Millisecond))
 		if err != nil {
 			return handled // interrupted; a valid descriptor and buffer have no other error
@@ -128,13 +131,14 @@ func (l *loop) serve(patience time.Duration) (handled int) {
 		}
 		patience = 0
 	}
+	return handled
 }
 
 // due appends the connections whose timers have gone off.
-func (l *loop) due(to []*conn) []*conn {
+func (l *loop) due(to []*conn, now time.Time) []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.timers.due(to)
+	return l.timers.due(to, now)
 }
 
 // arm has c.expired called at t or soon after, if not sooner.

@@ -31,11 +31,8 @@ func (t *timers) remove(c *conn) {
 }
 
 // due takes out those that have gone off and appends them.
-func (t *timers) due(to []*conn) []*conn {
-	if len(*t) == 0 {
-		return to
-	}
-	for now := time.Now(); len(*t) > 0 && !now.Before((*t)[0].due); {
+func (t *timers) due(to []*conn, now time.Time) []*conn {
+	for len(*t) > 0 && !now.Before((*t)[0].due) {
 		to = append(to, (*t)[0])
 		heap.Remove(t, 0)
 	}

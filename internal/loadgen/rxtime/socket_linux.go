@@ -180,8 +180,11 @@ func (s *Socket) Write(p []byte) (int, error) {
 		}
 	}
 	more, err := s.push(p[n:])
+	if err != nil {
+		return n + more, err
+	}
 	s.unsent = append(s.unsent, p[n+more:]...)
-	return len(p), err
+	return len(p), nil
 }
 
 // Flush sends what Write has kept, as far as the socket takes it, and answers
