@@ -114,7 +114,7 @@ func (c *conn) ready(what events) {
 	over := false
 	if !c.closed {
 		c.socket.Ready(what.failed())
-		c.ends = what.ends()
+		c.ends = c.ends || what.ends()
 		if c.sending && what.writable() {
 			err = c.flush()
 		}
@@ -167,8 +167,7 @@ const readsAtOnce = 16
 // read takes what the socket has, and answers whether the exchange is over; a
 // connection without one is over when anything comes.
 func (c *conn) read() (over bool, err error) {
-	// What TLS has taken off the socket would not be reported again.
-	for reads := 0; c.to.secure || reads < readsAtOnce; reads++ {
+	for range readsAtOnce {
 		n, err := c.in.Read(c.loop.buf)
 		if n > 0 {
 			if c.x == nil {
@@ -193,7 +192,8 @@ func (c *conn) read() (over bool, err error) {
 			return true, err
 		}
 	}
-	return false, c.loop.watch(c, c.sending) // which reports at once what is left
+	c.loop.later(c)
+	return false, nil
 }
 
 // quiet says that nothing has come behind the answer, of which there would be no

@@ -32,6 +32,7 @@ type loop struct {
 	buf    []byte
 	heads  *headReader
 	pace   pace
+	rest   []*conn // with more to read than they had a turn for
 	ending atomic.Bool
 	ended  chan struct{}
 
@@ -76,6 +77,9 @@ func (l *loop) run() {
 		patience := tick
 		if l.pace.many {
 			l.gather()
+			patience = 0
+		}
+		if l.resume() {
 			patience = 0
 		}
 		handled := l.serve(patience)
@@ -132,6 +136,21 @@ func (l *loop) serve(patience time.Duration) (handled int) {
 		patience = 0
 	}
 	return handled
+}
+
+// later has c go on reading after the others have had their turn: neither the
+// socket's edge nor what TLS has taken off it would be reported again.
+func (l *loop) later(c *conn) { l.rest = append(l.rest, c) }
+
+// resume goes on with the connections that were put off, and answers whether
+// there are some again.
+func (l *loop) resume() bool {
+	rest := l.rest
+	l.rest = nil
+	for _, c := range rest {
+		c.ready(0)
+	}
+	return len(l.rest) > 0
 }
 
 // due appends the connections whose timers have gone off.

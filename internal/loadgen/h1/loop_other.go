@@ -29,4 +29,5 @@ func (*loop) close()                  {}
 func (*loop) arm(*conn, time.Time)    {}
 func (*loop) add(*conn, bool) error   { return errors.ErrUnsupported }
 func (*loop) watch(*conn, bool) error { return errors.ErrUnsupported }
+func (*loop) later(*conn)             {}
 func (*loop) forget(*conn)            {}
