@@ -17,7 +17,7 @@ const (
 	// sseGather is how long events of many busy streams may wait to be read
 	// together. They are timed by the kernel; those of one stream that share a
 	// read for it are counted as coalesced.
-	sseGather = time.Millisecond
+	sseGather = 2 * time.Millisecond
 )
 
 // eventStream is the media type of an answer that is one.

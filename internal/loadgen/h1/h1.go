@@ -39,7 +39,7 @@ type Options struct {
 	// on a TCP socket. It is required.
 	Dial func(ctx context.Context, addr string, secure bool) (net.Conn, error)
 	// Loops is how many event loops there are; 0 stands for one for every two
-	// processors that Go uses, shared among Gatherers.
+	// processors that Go uses.
 	Loops int
 	// Linger is how long an answer is read on that its handler has had enough of.
 	Linger time.Duration
@@ -52,7 +52,7 @@ type Options struct {
 	// wait for the answer before. 0: a loop looks as soon as something has come.
 	Gather time.Duration
 	// Gatherers is how many clients of this process gather at once; 0 stands for 1.
-	// They share the processors.
+	// A loop that gathers keeps a processor of Go's, where that leaves one.
 	Gatherers int
 	// MaxIdle is how many connections are kept for later requests to one address.
 	MaxIdle int
@@ -119,16 +119,15 @@ type encoded struct {
 // New returns a client whose loops run until Close. It is an error where the
 // kernel gives no epoll instance.
 func New(o Options) (*Client, error) {
-	o.Gatherers = max(o.Gatherers, 1)
 	if o.Loops == 0 {
-		o.Loops = max(1, (runtime.GOMAXPROCS(0)+1)/2/o.Gatherers)
+		o.Loops = (runtime.GOMAXPROCS(0) + 1) / 2
 	}
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = 90 * time.Second
 	}
 	c := &Client{options: o, idle: idle{most: o.MaxIdle}, wires: sync.Pool{New: func() any { return new(bytes.Buffer) }}}
 	for range o.Loops {
-		l, err := newLoop(newPace(o.Gather), o.Loops*o.Gatherers < runtime.GOMAXPROCS(0))
+		l, err := newLoop(newPace(o.Gather), o.Loops*max(o.Gatherers, 1) < runtime.GOMAXPROCS(0))
 		if err != nil {
 			c.Close()
 			return nil, err

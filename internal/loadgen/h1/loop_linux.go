@@ -3,9 +3,9 @@ package h1
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -25,9 +25,16 @@ const (
 )
 
 // A loop waits for many connections in one goroutine.
+//
+// Its epoll instance is itself a file that Go's poller waits for: a goroutine
+// that blocks in epoll_wait takes a processor of Go's along, and whatever else
+// is ready to run there, until the scheduler's monitor notices, which may take it
+// 10 ms.
 type loop struct {
 	epoll  int
-	spare  bool // there is a processor of Go's for the rest of the program
+	spare  bool     // there is a processor of Go's for the rest of the program
+	file   *os.File // of epoll
+	raw    syscall.RawConn
 	events []unix.EpollEvent
 	buf    []byte
 	heads  *headReader
@@ -43,12 +50,22 @@ type loop struct {
 
 func newLoop(p pace, spare bool) (*loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err == nil {
+		err = unix.SetNonblock(epoll, true) // Go's poller takes no other files
+	}
 	if err != nil {
-		return nil, fmt.Errorf("make an event loop: %w", os.NewSyscallError("epoll_create1", err))
+		return nil, fmt.Errorf("make an event loop: %w", os.NewSyscallError("epoll", err))
 	}
 	l := &loop{
-		epoll: epoll, spare: spare, pace: p, events: make([]unix.EpollEvent, eventsAtOnce),
+		epoll: epoll, spare: spare, file: os.NewFile(uintptr(epoll), "epoll"), pace: p, events: make([]unix.EpollEvent, eventsAtOnce),
 		buf: make([]byte, readBuffer), heads: newHeadReader(), ended: make(chan struct{}),
+	}
+	if l.raw, err = l.file.SyscallConn(); err == nil {
+		err = l.file.SetReadDeadline(time.Now().Add(tick))
+	}
+	if err != nil {
+		_ = l.file.Close() // nothing waits yet
+		return nil, fmt.Errorf("make an event loop: %w", err)
 	}
 	l.table.Store(new([]atomic.Pointer[conn]))
 	go l.run() // close waits for it
@@ -66,7 +83,7 @@ func (l *loop) close() {
 			c.mu.Unlock()
 		}
 	}
-	_ = unix.Close(l.epoll) // nothing is waited for any more
+	_ = l.file.Close() // nothing is waited for any more
 }
 
 // run serves until close, and looks at the timers once a tick.
@@ -74,24 +91,25 @@ func (l *loop) run() {
 	defer close(l.ended)
 	var due []*conn
 	for last := time.Now(); !l.ending.Load(); {
-		patience := tick
-		if l.pace.many {
+		switch {
+		case l.resume():
+			l.serve()
+		case l.pace.many:
 			l.gather()
-			patience = 0
-		}
-		if l.resume() {
-			patience = 0
-		}
-		handled := l.serve(patience)
-		if handled > 0 {
-			runtime.Gosched()
+			l.serve()
+		default:
+			// It ends with the deadline, or when serve is not the loop's turn any more.
+			_ = l.raw.Read(func(uintptr) (done bool) {
+				l.serve()
+				return l.pace.many || len(l.rest) > 0
+			})
 		}
 		now := time.Now()
-		l.pace.handled(handled, now)
 		if now.Sub(last) < tick {
 			continue
 		}
 		last = now
+		_ = l.file.SetReadDeadline(now.Add(tick)) // of an open file of the poller's it has no error
 		due = l.due(due[:0], now)
 		for _, c := range due {
 			c.expired(now)
@@ -116,13 +134,13 @@ func (l *loop) gather() {
 	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&wait)), 0, 0) // interrupted, it looks sooner
 }
 
-// serve waits for events, for so long at most, handles what there are and says
-// how many.
-func (l *loop) serve(patience time.Duration) (handled int) {
+// serve handles what events there are.
+func (l *loop) serve() {
+	handled := 0
 	for range batchesAtOnce {
-		n, err := unix.EpollWait(l.epoll, l.events, int(patience/time.Millisecond))
+		n, err := unix.EpollWait(l.epoll, l.events, 0)
 		if err != nil {
-			return handled // interrupted; a valid descriptor and buffer have no other error
+			break // interrupted; a valid descriptor and buffer have no other error
 		}
 		table := *l.table.Load()
 		for _, e := range l.events[:n] {
@@ -131,11 +149,10 @@ func (l *loop) serve(patience time.Duration) (handled int) {
 			}
 		}
 		if handled += n; n < len(l.events) {
-			return handled
+			break
 		}
-		patience = 0
 	}
-	return handled
+	l.pace.handled(handled, time.Now())
 }
 
 // later has c go on reading after the others have had their turn: neither the
