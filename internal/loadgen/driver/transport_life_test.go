@@ -325,8 +325,9 @@ func testMany(t *testing.T, open openTransport) {
 		})
 	}
 	all.Wait()
-	// More than the users, as net/http dials for a request that then finds an idle one.
-	if n := b.server.accepted.Load(); n > 2*users || n != b.opened.Load() {
+	// More than the users, as net/http dials for a request that then finds an idle
+	// one: the more of them the slower dialling is. Without keeping there were users × times.
+	if n := b.server.accepted.Load(); n > users*times/4 || n != b.opened.Load() {
 		t.Errorf("%d connections accepted, %d opened, for %d users", n, b.opened.Load(), users)
 	}
 }
