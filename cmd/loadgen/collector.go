@@ -17,7 +17,7 @@ const (
 	sparing = 25
 	relaxed = 400
 	// busy is how many collections a second call for relaxing.
-	busy = 10
+	busy = 20
 )
 
 // relaxGC lets more garbage gather as soon as collections come as often as busy
