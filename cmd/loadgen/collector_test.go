@@ -16,12 +16,12 @@ func TestRelaxGC(t *testing.T) {
 		debug.SetGCPercent(p)
 		return p
 	}
-	const period = 50 * time.Millisecond
+	const period = 250 * time.Millisecond
 	quiet, cancel := context.WithTimeout(t.Context(), 3*period)
 	defer cancel()
-	watchGC(quiet, time.Hour) // the test's own allocations are few, but not none
+	watchGC(quiet, period)
 	if percent() != sparing {
-		t.Fatalf("%d %% without a look", percent())
+		t.Fatalf("%d %% though next to nothing was collected", percent())
 	}
 	done := make(chan struct{})
 	go func() {
