@@ -29,9 +29,10 @@ var floors = map[string]map[string]int{
 		"report": 6, "live": 6,
 	},
 	"refserver": {
-		"relay": 1, "llm": 1,
+		"truth": 0, "store": 0,
+		"relay": 1, "llm": 1, "cron": 1, "retry": 1,
 		"edge":      2,
-		"functions": 3,
+		"functions": 3, "admin": 3,
 	},
 }
 
@@ -60,7 +61,7 @@ var never = map[string][]string{
 }
 
 func TestFloors(t *testing.T) {
-	known := map[string]bool{"internal": true, "internal/wire": true, "internal/e2e": true, "internal/peers": true, "cmd/loadgen": true, "cmd/reference-server": true}
+	known := map[string]bool{"internal": true, "internal/wire": true, "internal/service": true, "internal/e2e": true, "internal/peers": true, "cmd/loadgen": true, "cmd/reference-server": true}
 	for wing, packages := range floors {
 		for p := range packages {
 			known["internal/"+wing+"/"+p] = true
@@ -103,6 +104,12 @@ func forbidden(pkg, imp string, test bool) string {
 	imp, ours := strings.CutPrefix(imp, module+"/")
 	if !ours || imp == "internal/wire" || pkg == imp {
 		return ""
+	}
+	if imp == "internal/service" {
+		if test {
+			return ""
+		}
+		return "real servers are for tests"
 	}
 	wing, floor := place(pkg)
 	impWing, impFloor := place(imp)
@@ -206,6 +213,7 @@ func TestForbidden(t *testing.T) {
 		{"internal/loadgen/driver", "net/http", true},
 		{"cmd/loadgen", module + "/internal/loadgen/report", true},
 		{"cmd/loadgen", module + "/internal/refserver/edge", false},
+		{"internal/refserver/store", module + "/internal/service", false},
 	} {
 		if why := forbidden(tc.pkg, tc.imp, false); (why == "") != tc.ok {
 			t.Errorf("%s importing %s: %q, want allowed = %v", tc.pkg, tc.imp, why, tc.ok)

@@ -91,7 +91,10 @@ func (p *program) serve(ctx context.Context, stdout io.Writer) error {
 
 	life := &edge.Life{
 		Handler: edge.New(edge.Options{
-			Functions:  functions.ByName(functions.StreamAI(upstream, p.log), p.relay),
+			Functions:  []edge.Function{
+				edge.Shared(functions.NameStreamAI, functions.StreamAI(upstream, p.log)),
+				edge.Shared(functions.NameWSRelay, p.relay),
+			},
 			Routes:     map[string]http.Handler{wire.PathMessages: p.simulator},
 			Collectors: []prometheus.Collector{p.simulator, p.relay},
 			Log:        p.log,

@@ -15,11 +15,26 @@ import (
 
 // Paths of the reference server.
 const (
-	PathStreamAI = "/functions/v1/stream-ai"
-	PathWSRelay  = "/functions/v1/ws-relay"
-	PathMessages = "/v1/messages"
-	PathHealth   = "/healthz"
-	PathMetrics  = "/metrics"
+	PathStreamAI       = "/functions/v1/stream-ai"
+	PathWSRelay        = "/functions/v1/ws-relay"
+	PathTrackEvent     = "/functions/v1/track-event"
+	PathFetchWithRetry = "/functions/v1/fetch-with-retry"
+	PathMorningDigest  = "/functions/v1/morning-digest"
+	PathLimits         = "/functions/v1/limits"
+	PathMessages       = "/v1/messages"
+	PathCompletions    = "/v1/chat/completions"
+	PathAdmin          = "/admin/v1/"
+	PathOpenAPI        = "/openapi.json"
+	PathHealth         = "/healthz"
+	PathMetrics        = "/metrics"
+)
+
+// Headers of the calls that the reference server makes itself.
+const (
+	HeaderJobID         = "X-Job-Id"            // of a background job, in its webhook and callback
+	HeaderCronJob       = "X-Cron-Job"          // name of the cron job that calls
+	HeaderCronRun       = "X-Cron-Run"          // runid in cron.job_run_details
+	HeaderCronScheduled = "X-Cron-Scheduled-At" // the instant that was scheduled, RFC 3339 with nanoseconds, UTC
 )
 
 // Request headers that set the upstream simulator's timing for one request.
@@ -33,11 +48,12 @@ const (
 	HeaderSimPerChunk = "X-Sim-Per-Chunk" // tokens in one chunk
 	HeaderSimSeed     = "X-Sim-Seed"      // unsigned integer that fixes the draws of this request
 	HeaderSimStatus   = "X-Sim-Status"    // answer with this HTTP status (400–599) and an error body instead of a stream
+	HeaderSimFault    = "X-Sim-Fault"     // faults of this answer, in the notation of refserver/llm
 )
 
 // SimHeaders lists the headers a proxy passes on to the simulator.
 func SimHeaders() []string {
-	return []string{HeaderSimTTFT, HeaderSimGap, HeaderSimTokens, HeaderSimPerChunk, HeaderSimSeed, HeaderSimStatus}
+	return []string{HeaderSimTTFT, HeaderSimGap, HeaderSimTokens, HeaderSimPerChunk, HeaderSimSeed, HeaderSimStatus, HeaderSimFault}
 }
 
 // QueryStamp in the query of an upgrade to the relay, with the value StampWrites,

@@ -4,10 +4,11 @@
 // from accept to drain (Life).
 //
 // It knows HTTP and the platform's answers; it knows no function, and is
-// handed the map of them.
+// handed the list of them.
 package edge
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -25,9 +26,9 @@ const PathFunctions = "/functions/v1/"
 
 // Options sets up a Server; the zero value serves only health and metrics.
 type Options struct {
-	// Functions by name. Each is reached at PathFunctions+name and at every
-	// path below that. Names hold no slash.
-	Functions map[string]http.Handler
+	// Functions are reached at PathFunctions+name and at every path below that.
+	// Names hold no slash.
+	Functions []Function
 
 	// Routes are further handlers by exact path. They get CORS and panic
 	// answers, and are not counted as functions.
@@ -59,10 +60,14 @@ func New(opts Options) *Server {
 	metrics := newMetrics(registry)
 
 	mux := http.NewServeMux()
-	for name, function := range opts.Functions {
-		counted := count(name, function, metrics, log)
-		mux.Handle(PathFunctions+name, counted)
-		mux.Handle(PathFunctions+name+"/", counted)
+	for _, f := range opts.Functions {
+		handler, err := f.Load(&Worker{ctx: context.Background()})
+		if err != nil {
+			panic(err)
+		}
+		counted := count(f.Name, handler, metrics, log)
+		mux.Handle(PathFunctions+f.Name, counted)
+		mux.Handle(PathFunctions+f.Name+"/", counted)
 	}
 	unknown := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, http.StatusNotFound, CodeNotFound, "requested function was not found")

@@ -21,19 +21,19 @@ func say(text string) http.Handler {
 
 func testServer() *Server {
 	return New(Options{
-		Functions: map[string]http.Handler{
-			"hello": say("hello"),
-			"post-only": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Functions: []Function{
+			Shared("hello", say("hello")),
+			Shared("post-only", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if AllowMethod(w, r, http.MethodPost) {
 					_, _ = io.WriteString(w, "posted")
 				}
-			}),
-			"panics": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") }),
-			"panics-late": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			})),
+			Shared("panics", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })),
+			Shared("panics-late", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.WriteString(w, "part")
 				_ = http.NewResponseController(w).Flush()
 				panic("boom")
-			}),
+			})),
 		},
 		Routes: map[string]http.Handler{wire.PathMessages: say("message")},
 	})

@@ -73,7 +73,7 @@ func TestDrainLetsAnswersFinish(t *testing.T) {
 	for name, h2 := range map[string]bool{"HTTP/1.1": false, "h2c": true} {
 		t.Run(name, func(t *testing.T) {
 			release := make(chan struct{})
-			s := serve(t, &Life{Handler: New(Options{Functions: map[string]http.Handler{"slow": slow(release)}}), Drain: 10 * time.Second})
+			s := serve(t, &Life{Handler: New(Options{Functions: []Function{Shared("slow", slow(release))}}), Drain: 10 * time.Second})
 			c := client(h2)
 			defer c.CloseIdleConnections()
 			resp, err := c.Get(s.url + "/functions/v1/slow")
@@ -107,7 +107,7 @@ func TestDrainLetsAnswersFinish(t *testing.T) {
 func TestDrainDeadlineCutsAnswers(t *testing.T) {
 	for name, h2 := range map[string]bool{"HTTP/1.1": false, "h2c": true} {
 		t.Run(name, func(t *testing.T) {
-			server := New(Options{Functions: map[string]http.Handler{"slow": slow(nil)}})
+			server := New(Options{Functions: []Function{Shared("slow", slow(nil))}})
 			s := serve(t, &Life{Handler: server, Drain: 50 * time.Millisecond})
 			c := client(h2)
 			defer c.CloseIdleConnections()
@@ -130,7 +130,7 @@ func TestDrainDeadlineCutsAnswers(t *testing.T) {
 }
 
 func TestLeavingClientIsCounted(t *testing.T) {
-	server := New(Options{Functions: map[string]http.Handler{"slow": slow(nil)}})
+	server := New(Options{Functions: []Function{Shared("slow", slow(nil))}})
 	s := serve(t, &Life{Handler: server})
 	c := client(false)
 	defer c.CloseIdleConnections()
@@ -165,7 +165,7 @@ func TestHooksRunWithinTheDrain(t *testing.T) {
 		<-release
 		_ = conn.Close()
 	})
-	life := &Life{Handler: New(Options{Functions: map[string]http.Handler{"takes": takes}}), Drain: 10 * time.Second}
+	life := &Life{Handler: New(Options{Functions: []Function{Shared("takes", takes)}}), Drain: 10 * time.Second}
 	life.OnShutdown(func(ctx context.Context) error {
 		if _, ok := ctx.Deadline(); !ok || ctx.Err() != nil {
 			t.Errorf("hook's context: deadline %t, %v", ok, ctx.Err())

@@ -6,18 +6,12 @@
 // listeners, flags or the other functions.
 package functions
 
-import "net/http"
-
 // Names of the functions, as they stand in the path.
 const (
-	NameStreamAI = "stream-ai"
-	NameWSRelay  = "ws-relay"
+	NameStreamAI       = "stream-ai"
+	NameWSRelay        = "ws-relay"
+	NameTrackEvent     = "track-event"
+	NameFetchWithRetry = "fetch-with-retry"
+	NameMorningDigest  = "morning-digest"
+	NameLimits         = "limits"
 )
-
-// ByName is the map of all functions that package edge takes.
-func ByName(streamAI, wsRelay http.Handler) map[string]http.Handler {
-	return map[string]http.Handler{
-		NameStreamAI: streamAI,
-		NameWSRelay:  wsRelay,
-	}
-}

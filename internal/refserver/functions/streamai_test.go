@@ -66,8 +66,8 @@ func simulator(t testing.TB, ttft, gap, tokens string) *llm.Simulator {
 // front serves stream-ai before an upstream and returns its URL and server.
 func front(t testing.TB, upstream *Upstream) (url string, server *edge.Server) {
 	t.Helper()
-	server = edge.New(edge.Options{Functions: map[string]http.Handler{
-		NameStreamAI: StreamAI(upstream, slog.New(slog.DiscardHandler)),
+	server = edge.New(edge.Options{Functions: []edge.Function{
+		edge.Shared(NameStreamAI, StreamAI(upstream, slog.New(slog.DiscardHandler))),
 	}})
 	url = "http://" + serve(t, server) + wire.PathStreamAI
 	t.Cleanup(upstream.Close)
@@ -288,7 +288,7 @@ func TestManyStreamsShareTheUpstreamConnection(t *testing.T) {
 	addr := serve(t, sim)
 	upstream := NewMultiplexedUpstream(addr, "embedded")
 	server := edge.New(edge.Options{
-		Functions:  map[string]http.Handler{NameStreamAI: StreamAI(upstream, slog.New(slog.DiscardHandler))},
+		Functions:  []edge.Function{edge.Shared(NameStreamAI, StreamAI(upstream, slog.New(slog.DiscardHandler)))},
 		Collectors: []prometheus.Collector{sim},
 	})
 	url := "http://" + serve(t, server) + wire.PathStreamAI

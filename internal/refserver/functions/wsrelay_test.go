@@ -44,7 +44,7 @@ func newRelay(t testing.TB, o relay.Options) *relayServer {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(edge.New(edge.Options{
-		Functions:  map[string]http.Handler{NameWSRelay: f},
+		Functions:  []edge.Function{edge.Shared(NameWSRelay, f)},
 		Collectors: []prometheus.Collector{f},
 	}))
 	t.Cleanup(func() {

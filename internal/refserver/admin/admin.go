@@ -1,0 +1,2 @@
+// Package admin is the reference server's own interface.
+package admin

@@ -1,0 +1,2 @@
+// Package cron is pg_cron's way of scheduling.
+package cron

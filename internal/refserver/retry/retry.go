@@ -1,0 +1,2 @@
+// Package retry holds the policies by which a request is tried again.
+package retry

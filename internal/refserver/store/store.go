@@ -1,0 +1,2 @@
+// Package store is the reference server's database.
+package store

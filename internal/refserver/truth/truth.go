@@ -1,0 +1,97 @@
+// Package truth is the reference server's ground truth: what it knows to have
+// happened to work that outlives a request, as counts that are exact and records
+// with instants.
+//
+// A Ledger takes one Record for each event in the life of a thing: a worker that
+// boots and is killed, a background job that is queued, completes or is lost, an
+// attempt at an upstream, a cron job that fires. Counts are kept for good; of the
+// records the newest are kept, up to a bound, and how many were let go is counted.
+//
+// A Ledger that was opened with a file writes each record there before Add
+// returns, so that a process that was killed leaves behind what it had promised.
+//
+// The package knows no function, no protocol and no database.
+package truth
+
+import (
+	"sync"
+	"time"
+)
+
+// Kind is what a record is of.
+type Kind string
+
+// The kinds there are.
+const (
+	Worker Kind = "worker" // Name: the function, ID: the worker
+	Job    Kind = "job"    // a waitUntil task. Name: the function, ID: the job
+	Retry  Kind = "retry"  // a logical request that is tried several times. Name: the function, ID: the request
+	Cron   Kind = "cron"   // a scheduled run. Name: the cron job, ID: the run
+)
+
+// Record is one event.
+type Record struct {
+	Seq    uint64    `json:"seq"` // from 1, in the order of Add
+	At     time.Time `json:"at"`  // when it happened
+	Kind   Kind      `json:"kind"`
+	Name   string    `json:"name"`
+	ID     string    `json:"id"`
+	Event  string    `json:"event"`            // what happened: "queued", "completed", "lost", …
+	Due    time.Time `json:"due,omitzero"`     // the instant at which it should have happened, where there is one
+	Detail string    `json:"detail,omitempty"` // why
+}
+
+// Count is how often an event happened.
+type Count struct {
+	Kind  Kind   `json:"kind"`
+	Name  string `json:"name"`
+	Event string `json:"event"`
+	Count uint64 `json:"count"`
+}
+
+// DefaultKeep is how many records a Ledger keeps where nothing else is asked for.
+const DefaultKeep = 200_000
+
+// Ledger keeps records. Its methods may be called concurrently, and on nil, which
+// keeps nothing.
+type Ledger struct {
+	mu     sync.Mutex
+	keep   int
+	last   uint64
+	ring   []Record // grows to keep, then the oldest is overwritten
+	counts map[countKey]uint64
+}
+
+type countKey struct {
+	kind        Kind
+	name, event string
+}
+
+// New returns an empty Ledger that keeps the newest records, DefaultKeep of them
+// where keep is 0.
+func New(keep int) *Ledger {
+	if keep == 0 {
+		keep = DefaultKeep
+	}
+	return &Ledger{keep: keep, counts: make(map[countKey]uint64)}
+}
+
+// Add keeps a record and gives it its Seq. An At of zero is now.
+func (l *Ledger) Add(r Record) {
+	if l == nil {
+		return
+	}
+	if r.At.IsZero() {
+		r.At = time.Now()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last++
+	r.Seq = l.last
+	l.counts[countKey{r.Kind, r.Name, r.Event}]++
+	if len(l.ring) < l.keep {
+		l.ring = append(l.ring, r)
+		return
+	}
+	l.ring[int((r.Seq-1)%uint64(l.keep))] = r
+}
