@@ -35,6 +35,7 @@ type config struct {
 	drain     time.Duration
 	timing    llm.Timing
 	relay     relay.Options
+	workers   int
 	logFormat string
 	logLevel  slog.Level
 }
@@ -96,6 +97,8 @@ func (c *config) bind(f *pflag.FlagSet, upstream *string) {
 	f.TextVar(&c.timing.PerChunk, "sim-per-chunk", c.timing.PerChunk, "simulator: `DIST` of the tokens of a chunk")
 	f.Uint64Var(&c.timing.Seed, "sim-seed", c.timing.Seed, "simulator: seed of all draws")
 
+	f.IntVar(&c.workers, "workers", 1, "`workers` of each function, taken in turn")
+	f.StringVar(&c.relay.Broker, "broker", relay.BrokerMemory, "relay: what carries messages between workers: memory, or a redis:// or rediss:// `URL`")
 	f.IntVar(&c.relay.QueueMessages, "relay-queue", 256, "relay: `messages` that may wait for one peer")
 	f.IntVar(&c.relay.QueueBytes, "relay-queue-bytes", 4<<20, "relay: payload `bytes` that may wait for one peer")
 	f.TextVar(&c.relay.Slow, "relay-slow", c.relay.Slow, "relay: `RULE` for a peer whose queue is full: close, drop-oldest")

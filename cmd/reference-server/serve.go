@@ -75,6 +75,7 @@ func (p *program) serve(ctx context.Context, stdout io.Writer) error {
 		}
 		return nil
 	})
+	background.Go(func() error { return p.relay.Run(base) })
 	upstream := p.external
 	if upstream == nil {
 		back, err := net.Listen("tcp", upstreamListen)
@@ -91,11 +92,12 @@ func (p *program) serve(ctx context.Context, stdout io.Writer) error {
 
 	life := &edge.Life{
 		Handler: edge.New(edge.Options{
-			Functions:  []edge.Function{
+			Functions: []edge.Function{
 				edge.Shared(functions.NameStreamAI, functions.StreamAI(upstream, p.log)),
-				edge.Shared(functions.NameWSRelay, p.relay),
+				p.relay.Function(),
 			},
 			Routes:     map[string]http.Handler{wire.PathMessages: p.simulator},
+			Workers:    p.conf.workers,
 			Collectors: []prometheus.Collector{p.simulator, p.relay},
 			Log:        p.log,
 		}),
