@@ -1,5 +1,5 @@
 // Package admin is the reference server's own interface: ground truth, fault
-// switches, workers and cron jobs, under wire.PathAdmin, and the OpenAPI
+// switches and cron jobs, under wire.PathAdmin, and the OpenAPI
 // description of everything that the server serves.
 //
 // It is put together from what it is given: it reads snapshots, turns switches and
@@ -41,7 +41,6 @@ type Options struct {
 	Sections map[string]func() any // snapshots of what the parts count, by name
 	Switches map[string]Switch     // by name
 	Cron     Cron                  // nil: this server has no cron
-	Reload   func()                // asks the workers to terminate; new ones boot with the next requests
 	Log      *slog.Logger          // nil: discard
 }
 
@@ -61,10 +60,9 @@ func New(o Options) http.Handler {
 	route("GET "+wire.PathAdmin+"faults", a.faults)
 	route("PUT "+wire.PathAdmin+"faults", a.setFaults)
 	route("DELETE "+wire.PathAdmin+"faults", a.clearFaults)
-	route("POST "+wire.PathAdmin+"workers/terminate", a.terminate)
 	route("GET "+wire.PathAdmin+"cron/jobs", a.cronJobs)
 	route("POST "+wire.PathAdmin+"cron/jobs", a.cronSchedule)
-	route("PATCH "+wire.PathAdmin+"cron/jobs/{id}", a.cronAlter)
+	route("PATCH "+wire.PathAdmin+"cron/jobs/{job}", a.cronAlter)
 	route("DELETE "+wire.PathAdmin+"cron/jobs/{job}", a.cronUnschedule)
 	route("GET "+wire.PathAdmin+"cron/runs", a.cronRuns)
 	mux.HandleFunc(wire.PathAdmin, func(w http.ResponseWriter, r *http.Request) {
@@ -172,17 +170,9 @@ func (a *admin) records(w http.ResponseWriter, r *http.Request) error {
 
 // forget starts counts and records anew.
 func (a *admin) forget(w http.ResponseWriter, _ *http.Request) error {
-	a.Truth.Reset()
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-// terminate asks every worker to end.
-func (a *admin) terminate(w http.ResponseWriter, _ *http.Request) error {
-	if a.Reload == nil {
-		return &problem{http.StatusNotFound, "this server has no workers to terminate"}
+	if err := a.Truth.Reset(); err != nil {
+		return err
 	}
-	a.Reload()
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
