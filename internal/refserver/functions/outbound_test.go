@@ -72,9 +72,9 @@ func serveNames(t testing.TB, known map[string][4]byte) *names {
 				continue
 			}
 			q := m.Questions[0]
-			m.Header.Response, m.Header.RecursionAvailable, m.Additionals = true, true, nil
+			m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
 			if a, ok := known[q.Name.String()]; !ok {
-				m.Header.RCode = dnsmessage.RCodeNameError
+				m.RCode = dnsmessage.RCodeNameError
 			} else if q.Type == dnsmessage.TypeA {
 				m.Answers = []dnsmessage.Resource{{
 					Header: dnsmessage.ResourceHeader{Name: q.Name, Class: dnsmessage.ClassINET},
@@ -168,13 +168,13 @@ func TestOutboundLooksUpListedNamesOnly(t *testing.T) {
 }
 
 func TestOutboundRedirects(t *testing.T) {
-	var to atomic.Value
+	var to string // set between calls
 	server := upstreamOf(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/end" {
 			_, _ = io.Copy(w, r.Body)
 			return
 		}
-		http.Redirect(w, r, to.Load().(string), http.StatusTemporaryRedirect)
+		http.Redirect(w, r, to, http.StatusTemporaryRedirect)
 	})
 	out := newTestOutbound(t, OutboundOptions{})
 	call := Call{Method: "POST", URL: mustURL(t, server.URL), Body: []byte("again"), Redirects: 3}
@@ -193,7 +193,7 @@ func TestOutboundRedirects(t *testing.T) {
 		{"file:///etc/passwd", 3, 0, `"file"`},
 		{"http://user:pass@127.0.0.1/end", 3, 0, "user or password"},
 	} {
-		to.Store(tc.to)
+		to = tc.to
 		call.Redirects = tc.redirects
 		reply, err := out.Do(t.Context(), call)
 		if tc.forbidden != "" {
