@@ -101,11 +101,11 @@ func ParseCallURL(text string) (*url.URL, error) {
 func checkURL(u *url.URL) error {
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https", u.Opaque != "":
-		return fmt.Errorf("URL of scheme %q: %w: want an absolute http or https URL", u.Scheme, ErrNotAllowed)
+		return fmt.Errorf("URL of scheme %q: want an absolute http or https URL", u.Scheme)
 	case u.Hostname() == "":
-		return fmt.Errorf("URL without a host: %w", ErrNotAllowed)
+		return errors.New("URL without a host")
 	case u.User != nil:
-		return fmt.Errorf("URL of host %s with a user or password: %w", u.Host, ErrNotAllowed)
+		return fmt.Errorf("URL of host %s with a user or password", u.Host)
 	}
 	return nil
 }
@@ -156,7 +156,7 @@ func (o *Outbound) do(ctx context.Context, call Call) (Reply, error) {
 // name; the rest is done by the dialer.
 func (o *Outbound) check(u *url.URL) error {
 	if err := checkURL(u); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
 	}
 	return o.allow.checkHost(u.Hostname())
 }
