@@ -1,8 +1,10 @@
 package functions
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,24 +22,29 @@ type Reconciled struct {
 // never finished, because it was killed, their end in ground truth: completed where
 // has, which is the store's HasJob, knows of them and they had no webhook left to
 // post, else lost. A webhook that was posted right before the kill may so count as
-// not posted. records are those of the earlier process, in their order; the ends go
-// to ledger. It stops at the first error of has.
-func ReconcileJobs(ctx context.Context, ledger *truth.Ledger, records []truth.Record, has func(ctx context.Context, jobID string) (bool, error)) (Reconciled, error) {
+// not posted. Call it before the first request, with the ledger that was opened on
+// the earlier process's file; it stops at the first error of either.
+func ReconcileJobs(ctx context.Context, ledger *truth.Ledger, has func(ctx context.Context, jobID string) (bool, error)) (Reconciled, error) {
 	type open struct {
-		times   int // an id may have been queued twice
+		first   uint64 // Seq of the first record
+		times   int    // an id may have been queued twice
 		webhook bool
 	}
-	var order []string
 	unfinished := make(map[string]*open)
-	for _, r := range records {
-		if r.Kind != truth.Job || r.Name != NameTrackEvent {
+	for r, err := range ledger.Records(truth.Job) {
+		if err != nil {
+			return Reconciled{}, fmt.Errorf("reconcile jobs: %w", err)
+		}
+		if r.Name != NameTrackEvent {
 			continue
 		}
 		o := unfinished[r.ID]
 		if o == nil {
-			o = new(open)
+			if r.Event != eventQueued {
+				continue // after its end, as a callback is
+			}
+			o = &open{first: r.Seq}
 			unfinished[r.ID] = o
-			order = append(order, r.ID)
 		}
 		switch r.Event {
 		case eventQueued:
@@ -46,15 +53,15 @@ func ReconcileJobs(ctx context.Context, ledger *truth.Ledger, records []truth.Re
 		case eventWebhookSent:
 			o.webhook = false
 		case eventCompleted, eventFailed, eventLost:
-			o.times--
+			if o.times--; o.times <= 0 {
+				delete(unfinished, r.ID) // a ledger may tell of millions
+			}
 		}
 	}
+	ids := slices.SortedFunc(maps.Keys(unfinished), func(a, b string) int { return cmp.Compare(unfinished[a].first, unfinished[b].first) })
 	var done Reconciled
-	for _, id := range order {
+	for _, id := range ids {
 		o := unfinished[id]
-		if o.times <= 0 {
-			continue
-		}
 		counted, err := has(ctx, id)
 		if err != nil {
 			return done, fmt.Errorf("reconcile job %s: %w", id, err)
