@@ -17,7 +17,7 @@ import (
 // Events of a call to morning-digest in ground truth, of kind truth.Cron.
 const (
 	eventReceived = "received" // Due: the instant for which the run was scheduled
-	eventAnswered = "answered" // Detail: the status
+	eventAnswered = "answered" // Detail: the status, or cut
 )
 
 const maxDigestRequest = 64 << 10 // bytes of a request's body
@@ -70,35 +70,35 @@ func (d *morningDigest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.ledger.Add(call)
-	status := d.answer(w, r, req)
-	call.Event, call.Detail = eventAnswered, fmt.Sprint(status)
+	call.Event, call.Detail = eventAnswered, d.answer(w, r, req)
 	d.ledger.Add(call)
 }
 
-// answer answers, and returns the status.
-func (d *morningDigest) answer(w http.ResponseWriter, r *http.Request, req digestRequest) int {
+// answer answers, and returns the status, or "cut" where the caller has gone or the
+// worker has died, which answers for itself.
+func (d *morningDigest) answer(w http.ResponseWriter, r *http.Request, req digestRequest) string {
 	if !sleep(r.Context(), time.Duration(req.Sleep)) {
-		edge.WriteError(w, http.StatusServiceUnavailable, edge.CodeFunctionError, "the digest was cut off")
-		return http.StatusServiceUnavailable
+		return "cut"
 	}
+	status := max(req.Status, http.StatusOK)
 	if req.Status >= http.StatusBadRequest {
 		code := ""
 		if req.Status >= http.StatusInternalServerError {
 			code = edge.CodeFunctionError
 		}
-		edge.WriteError(w, req.Status, code, "the digest failed as it was asked to")
-		return req.Status
+		edge.WriteError(w, status, code, "the digest failed as it was asked to")
+		return fmt.Sprint(status)
 	}
 	n, err := d.users.Users(r.Context())
 	if err != nil {
 		d.log.Error("count users", "function", NameMorningDigest, "error", err)
 		edge.WriteError(w, http.StatusInternalServerError, edge.CodeFunctionError, "the users could not be counted")
-		return http.StatusInternalServerError
+		return fmt.Sprint(http.StatusInternalServerError)
 	}
-	writeJSON(w, max(req.Status, http.StatusOK), struct {
+	writeJSON(w, status, struct {
 		Sent int64 `json:"sent"`
 	}{n})
-	return max(req.Status, http.StatusOK)
+	return fmt.Sprint(status)
 }
 
 // readDigest reads the request's body, which may be empty.
