@@ -1,14 +1,15 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/edgeload/edgeload/internal/refserver/edge"
-	"github.com/edgeload/edgeload/internal/refserver/llm"
+	"github.com/edgeload/edgeload/internal/refserver/functions"
+	"github.com/edgeload/edgeload/internal/refserver/relay"
+	"github.com/edgeload/edgeload/internal/refserver/store"
 )
 
 // bind declares the flags, in the order in which the help shows them.
@@ -38,21 +39,21 @@ func (c *config) bindPlatform(f *pflag.FlagSet) {
 	f.DurationVar(&c.coldStart, "cold-start", 0, "platform: delay of a worker's start")
 	f.IntVar(&c.maxTasks, "max-tasks", edge.DefaultMaxTasks, "platform: waitUntil tasks that may be pending in a worker")
 	l := &c.limits
-	f.TextVar(&l.Policy, "policy", l.Policy, "platform: per_worker, per_request or oneshot, in place of the profile's")
+	f.TextVar(&l.Policy, flagPolicy, l.Policy, "platform: per_worker, per_request or oneshot, in place of the profile's")
 	for _, limit := range []struct {
 		to         *time.Duration
 		name, what string
 	}{
-		{&l.CPUSoft, "limit-cpu-soft", "CPU time from which a worker takes no new request"},
-		{&l.CPU, "limit-cpu", "CPU time at which a worker is killed"},
-		{&l.WallClock, "limit-wall-clock", "age at which a worker is killed; it retires at half of it"},
-		{&l.RequestIdle, "limit-idle", "how long a request may send nothing"},
-		{&l.RequestWait, "limit-wait", "how long a request may wait for a worker"},
+		{&l.CPUSoft, limitPrefix + "cpu-soft", "CPU time from which a worker takes no new request"},
+		{&l.CPU, limitPrefix + "cpu", "CPU time at which a worker is killed"},
+		{&l.WallClock, limitPrefix + "wall-clock", "age at which a worker is killed; it retires at half of it"},
+		{&l.RequestIdle, limitPrefix + "idle", "how long a request may send nothing"},
+		{&l.RequestWait, limitPrefix + "wait", "how long a request may wait for a worker"},
 	} {
 		f.DurationVar(limit.to, limit.name, 0, "platform: "+limit.what+", in place of the profile's; 0 is none")
 	}
-	f.Var((*size)(&l.Memory), "limit-memory", "platform: `SIZE` of memory above which a worker is killed, as 256MB; 0 is none")
-	f.Var((*size)(&l.ResponseBytes), "limit-response", "platform: largest `SIZE` of a buffered response, as 6MB; 0 is none")
+	f.TextVar((*edge.Size)(&l.Memory), limitPrefix+"memory", edge.Size(0), "platform: `SIZE` of memory above which a worker is killed, as 256MB; 0 is none")
+	f.TextVar((*edge.Size)(&l.ResponseBytes), limitPrefix+"response", edge.Size(0), "platform: largest `SIZE` of a buffered response, as 6MB; 0 is none")
 
 	f.StringVar(&c.jwtSecret, "jwt-secret", "", "keys: secret of the keys (HS256); without it there is no admin interface.\nreference-server keys makes keys of it")
 	f.BoolVar(&c.verifyJWT, "verify-jwt", false, "keys: functions ask for a key")
@@ -69,12 +70,12 @@ func (c *config) bindUpstream(f *pflag.FlagSet) {
 	f.TextVar(&c.timing.Tokens, "sim-tokens", c.timing.Tokens, "simulator: `DIST` of the tokens of a response")
 	f.TextVar(&c.timing.PerChunk, "sim-per-chunk", c.timing.PerChunk, "simulator: `DIST` of the tokens of a chunk")
 	f.Uint64Var(&c.timing.Seed, "sim-seed", c.timing.Seed, "simulator: seed of all draws")
-	f.StringVar(&c.fault, "fault", "", "simulator: `FAULTS` of every answer, as status:529~0.1;cut@10~0.05")
+	f.TextVar(&c.faults, "fault", c.faults, "simulator: `FAULTS` of every answer, as status:529~0.1;cut@10~0.05")
 }
 
 // bindRelay declares the rooms.
 func (c *config) bindRelay(f *pflag.FlagSet) {
-	f.StringVar(&c.broker, "broker", brokerMemory, "relay: memory (rooms of one worker), or a redis:// `URL` (rooms of all)")
+	f.StringVar(&c.relay.Broker, "broker", relay.BrokerMemory, "relay: memory (rooms of one worker), or a redis:// `URL` (rooms of all)")
 	f.IntVar(&c.relay.QueueMessages, "relay-queue", 256, "relay: `messages` that may wait for one peer")
 	f.IntVar(&c.relay.QueueBytes, "relay-queue-bytes", 4<<20, "relay: payload `bytes` that may wait for one peer")
 	f.TextVar(&c.relay.Slow, "relay-slow", c.relay.Slow, "relay: `RULE` for a peer whose queue is full: close, drop-oldest")
@@ -85,34 +86,27 @@ func (c *config) bindRelay(f *pflag.FlagSet) {
 
 // bindJobs declares the database and what background work calls.
 func (c *config) bindJobs(f *pflag.FlagSet) {
-	f.StringVar(&c.store, "store", storeMemory, "database: :memory:, a SQLite `FILE`, or a postgres:// URL")
+	f.StringVar(&c.store, "store", store.Memory, "database: :memory:, a SQLite `FILE`, or a postgres:// URL")
 	f.StringVar(&c.journal, "journal", "", "`FILE` that keeps ground truth over the process's end;\nby default beside the SQLite file")
-	f.StringSliceVar(&c.allow, "allow", nil, "`HOST`s and networks (10.0.0.0/8) that functions may call besides loopback")
+	f.TextVar(&c.allow, "allow", functions.AllowList{}, "`LIST` of names, addresses and networks that functions may call for a user,\nas hooks.example.com,10.0.0.0/8; by default "+functions.DefaultAllow)
 	f.StringVar(&c.webhook, "webhook", "", "track-event: Slack-style `URL` that is told of each event")
-	f.IntVar(&c.maxPending, "max-pending", functions.DefaultMaxPending, "track-event: jobs that may be pending in the process")
+	f.IntVar(&c.maxPending, "max-pending", 10_000, "track-event: jobs that may be pending in the process")
 }
 
 // bindCron declares who schedules.
 func (c *config) bindCron(f *pflag.FlagSet) {
 	f.StringVar(&c.cron, "cron", cronEmbedded, "scheduler: embedded, pg_cron (the extension, in the database of --store), off")
-	f.StringVar(&c.zone, "cron-timezone", "GMT", "scheduler: `ZONE` of the schedules")
+	f.TextVar(&c.zone, "cron-timezone", zone{time.UTC}, "scheduler: `ZONE` of the schedules")
 }
 
-// size is a number of bytes with a unit: 6MB, 256KB, 1GB (powers of 1024).
-type size int64
+// zone is a time zone as a flag gives it.
+type zone struct{ *time.Location }
 
-// String returns the bytes in the largest unit that divides them.
-func (s *size) String() string { return edge.FormatBytes(int64(*s)) }
+// MarshalText returns the zone's name.
+func (z zone) MarshalText() ([]byte, error) { return []byte(z.String()), nil }
 
-// Set reads a number of bytes.
-func (s *size) Set(text string) error {
-	n, err := edge.ParseBytes(text)
-	if err != nil {
-		return err
-	}
-	*s = size(n)
-	return nil
+// UnmarshalText loads a zone by its name in the IANA database.
+func (z *zone) UnmarshalText(text []byte) (err error) {
+	z.Location, err = time.LoadLocation(string(text))
+	return err
 }
-
-// Type is what the help calls it.
-func (s *size) Type() string { return "SIZE" }
