@@ -16,8 +16,19 @@ import (
 // hash of the name of the cron schema.
 const leaderLock = 0x6564_6765 // "edge"
 
-// takeLock takes the lead in PostgreSQL, on a connection of its own.
+// takeLock takes the lead in PostgreSQL, on a connection of its own, which those who
+// only wait need not open.
 func (l *Lease) takeLock(ctx context.Context) error {
+	var led bool
+	const look = `SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND classid = $1::bigint::oid AND objid = (hashtext($2)::bigint & 4294967295)::oid)`
+	if err := l.store.read.QueryRowContext(ctx, look, int64(leaderLock), l.store.schema).Scan(&led); err != nil {
+		return fmt.Errorf("take the lead: %w", err)
+	}
+	if led {
+		return ErrLed
+	}
 	config, err := l.leaseConfig()
 	if err != nil {
 		return fmt.Errorf("take the lead: %w", err)
