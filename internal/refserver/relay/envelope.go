@@ -18,16 +18,18 @@ import (
 //	12..19 stay: which of the process's stays in the room this is
 //	20..27 number: of the message in the stay, from 1; of an announcement, that of the
 //	       last message so far, 0 before the first
-//	28..35 of a message, its sender in the process; of an announcement, the number
-//	       up to which the broker had taken everything
-//	36..   payload of a message, as it was sent
+//	28..35 heard: the number up to which everyone may have heard what was said; below
+//	       that of the message, or at most that of the announcement. What is between
+//	       was lost, in part at least, not long ago
+//	36..43 of a message, its sender in the process; else 0
+//	44..   payload of a message, as it was sent
 type envelope struct {
 	kind    byte
 	ask     bool
 	origin  origin
 	number  uint64
+	heard   uint64
 	sender  uint64 // of a message
-	heard   uint64 // of an announcement
 	payload []byte // aliases what was parsed
 }
 
@@ -36,7 +38,7 @@ type origin struct{ process, stay uint64 }
 
 const (
 	envelopeVersion  = 1
-	envelopeHeader   = 36
+	envelopeHeader   = 44
 	envelopeNumberAt = 20
 
 	kindText         = websocket.TextMessage
@@ -46,23 +48,24 @@ const (
 
 // appendEnvelope appends e to b.
 func appendEnvelope(b []byte, e *envelope) []byte {
-	ask, last := byte(0), e.sender
+	ask := byte(0)
 	if e.ask {
 		ask = 1
-	}
-	if e.kind == kindAnnouncement {
-		last = e.heard
 	}
 	b = append(b, envelopeVersion, e.kind, ask, 0)
 	b = binary.BigEndian.AppendUint64(b, e.origin.process)
 	b = binary.BigEndian.AppendUint64(b, e.origin.stay)
 	b = binary.BigEndian.AppendUint64(b, e.number)
-	b = binary.BigEndian.AppendUint64(b, last)
+	b = binary.BigEndian.AppendUint64(b, e.heard)
+	b = binary.BigEndian.AppendUint64(b, e.sender)
 	return append(b, e.payload...)
 }
 
-// renumber sets the number of an envelope that was appended to an empty slice.
-func renumber(b []byte, number uint64) { binary.BigEndian.PutUint64(b[envelopeNumberAt:], number) }
+// renumber sets the numbers of an envelope that was appended to an empty slice.
+func renumber(b []byte, number, heard uint64) {
+	binary.BigEndian.PutUint64(b[envelopeNumberAt:], number)
+	binary.BigEndian.PutUint64(b[envelopeNumberAt+8:], heard)
+}
 
 // parseEnvelope reads an envelope. Whatever appendEnvelope cannot have written is
 // an error.
@@ -78,23 +81,22 @@ func parseEnvelope(b []byte) (e envelope, err error) {
 		ask:     b[2] == 1,
 		origin:  origin{binary.BigEndian.Uint64(b[4:]), binary.BigEndian.Uint64(b[12:])},
 		number:  binary.BigEndian.Uint64(b[envelopeNumberAt:]),
+		heard:   binary.BigEndian.Uint64(b[envelopeNumberAt+8:]),
+		sender:  binary.BigEndian.Uint64(b[envelopeNumberAt+16:]),
 		payload: b[envelopeHeader:],
 	}
-	last := binary.BigEndian.Uint64(b[28:])
 	switch {
 	case b[2] > 1 || b[3] != 0:
 		return e, errors.New("envelope with a flag that is not known")
 	case e.number == 1<<64-1:
 		return e, errors.New("envelope with a number that has no next")
 	case e.kind == kindAnnouncement:
-		e.heard = last
-		if len(e.payload) != 0 || e.heard > e.number {
-			return e, errors.New("announcement with a payload, or of more heard than said")
+		if len(e.payload) != 0 || e.sender != 0 || e.heard > e.number {
+			return e, errors.New("announcement with a payload or a sender, or of more heard than said")
 		}
 	case e.kind == kindText || e.kind == kindBinary:
-		e.sender = last
-		if e.ask || e.number == 0 {
-			return e, errors.New("message that asks, or without a number")
+		if e.ask || e.heard >= e.number {
+			return e, errors.New("message that asks, or that is heard before it is said")
 		}
 	default:
 		return e, fmt.Errorf("envelope of kind %d", e.kind)

@@ -4,6 +4,7 @@ package relay
 // says of each number once whether it was delivered or missed. It is not safe for
 // concurrent use.
 type ledger struct {
+	late     bool // the members may have been there before anything could be heard
 	accounts map[origin]*account
 	tick     uint64
 }
@@ -21,17 +22,21 @@ const mostAccounts = 256
 // hear accounts for an envelope. It reports whether it is a message to be delivered,
 // and how many messages are known to be missed because of it.
 //
-// An origin's account opens with the first thing heard of it. What it published
-// before is not missed, for the room had no members here or they were told of it;
-// but for what it announces that the broker has not taken: nobody has heard that.
+// An origin's account opens with the first thing heard of it. What it said before
+// is not missed, for the room had no members here then; but where the ledger is late
+// they may have been there: then what the origin has lost not long ago is missed.
 func (l *ledger) hear(e *envelope) (deliver bool, missed uint64) {
 	l.tick++
 	a := l.accounts[e.origin]
 	if a == nil {
 		a = l.open(e.origin)
-		a.next = e.number
-		if e.kind == kindAnnouncement {
+		switch {
+		case l.late:
 			a.next = e.heard + 1
+		case e.kind == kindAnnouncement:
+			a.next = e.number + 1
+		default:
+			a.next = e.number
 		}
 	}
 	a.used = l.tick
@@ -65,7 +70,7 @@ func (l *ledger) open(o origin) *account {
 		}
 		delete(l.accounts, silent)
 	}
-	a := new(account)
+	a := &account{next: 1, used: l.tick}
 	l.accounts[o] = a
 	return a
 }

@@ -60,8 +60,7 @@ const BrokerMemory = "memory"
 
 // RedisOptions sets the limits of a Redis broker. Its zero value works.
 type RedisOptions struct {
-	// Prefix stands before a room's name in the name of its channel. Default
-	// "edgeload:relay:".
+	// Prefix begins the names of all channels. Default "edgeload:relay:".
 	Prefix string
 
 	// Plain keeps to plain pub/sub where the server has sharded pub/sub too. All

@@ -17,10 +17,11 @@ type outbox struct {
 	items    []item
 	messages int
 	bytes    int
-	down     bool          // nothing is kept
-	space    chan struct{} // closed when there may be a place; nil while nobody waits
-	silent   map[*stay]bool
-	departed int // of them, those that are over
+	down     bool                // nothing is kept
+	space    chan struct{}       // closed when there may be a place; nil while nobody waits
+	silent   map[*stay]bool      // those that have to announce themselves; true: and to ask
+	departed int                 // of them, those that are over
+	left     map[*stay]time.Time // those that are over, and since when the others may know
 
 	published, failed uint64
 }
@@ -34,11 +35,17 @@ type item struct {
 	envelope []byte // of an announcement: made when it is taken
 }
 
-// mostDeparted bounds the stays whose end is remembered while the broker is away.
-const mostDeparted = 4096
+const (
+	// mostDeparted bounds the stays that are remembered when they are over.
+	mostDeparted = 4096
+
+	// remembrance is how long a loss, and a stay that is over, are told of after they
+	// have been announced, for those whose connection was broken then.
+	remembrance = time.Minute
+)
 
 func newOutbox(limits *RedisOptions) *outbox {
-	return &outbox{limits: limits, wake: make(chan struct{}, 1), silent: make(map[*stay]bool)}
+	return &outbox{limits: limits, wake: make(chan struct{}, 1), silent: make(map[*stay]bool), left: make(map[*stay]time.Time)}
 }
 
 // publish numbers a message and queues it. Where there is no place it waits for
@@ -55,7 +62,7 @@ func (o *outbox) publish(s *stay, envelope []byte) {
 		o.lose(&it)
 		return
 	}
-	renumber(envelope, s.last)
+	renumber(envelope, s.last, s.heardUpTo(s.last-1))
 	o.items = append(o.items, it)
 	o.messages++
 	o.bytes += len(envelope)
@@ -149,9 +156,40 @@ func (o *outbox) take() []item {
 func (o *outbox) accepted(it *item) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	it.stay.unheard = 0
+	if it.stay.unheard != 0 && time.Since(it.stay.lostAt) > remembrance {
+		it.stay.unheard = 0
+	}
 	if it.message {
 		o.published++
+		return
+	}
+	if it.stay.departed && (len(o.left) < mostDeparted || o.prune() < mostDeparted) {
+		o.left[it.stay] = time.Now()
+	}
+}
+
+// prune forgets the stays that have been over for long, and returns how many are
+// left. The caller holds o.mu.
+func (o *outbox) prune() int {
+	for s, since := range o.left {
+		if time.Since(since) > remembrance {
+			delete(o.left, s)
+		}
+	}
+	return len(o.left)
+}
+
+// recall announces the stays that are over: one asks who may have missed it.
+func (o *outbox) recall() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.prune()
+	for s := range o.left {
+		if o.down {
+			o.remember(s, false)
+		} else if !s.announcing {
+			o.append(s, false)
+		}
 	}
 }
 
@@ -170,6 +208,7 @@ func (o *outbox) lose(it *item) {
 		if it.stay.unheard == 0 {
 			it.stay.unheard = it.number
 		}
+		it.stay.lostAt = time.Now()
 	}
 	o.remember(it.stay, it.ask)
 }

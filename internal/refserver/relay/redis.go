@@ -25,6 +25,7 @@ type redis struct {
 	wake     chan struct{} // holds a token when there is something in changed
 	kick     chan struct{} // holds a token when the publisher should try again at once
 	sharded  atomic.Bool   // as found on the last connection
+	roll     *stay         // in no room: its channel is every process's
 
 	mu      sync.RWMutex
 	stays   map[string]*stay    // by channel
@@ -55,6 +56,8 @@ func newRedis(o Options) (*redis, error) {
 		down:    make(chan struct{}),
 	}
 	b.outbox = newOutbox(&b.options.Redis)
+	b.roll = b.stay("roll")
+	b.stays[b.roll.name] = b.roll
 	return b, nil
 }
 
@@ -92,19 +95,26 @@ func clientOptions(o Options) (rueidis.ClientOption, error) {
 
 // open begins a stay in a room.
 func (b *redis) open(r *room) channel {
-	s := &stay{
-		redis:     b,
-		room:      r,
-		name:      b.options.Redis.Prefix + r.name,
-		origin:    origin{b.process, b.lastStay.Add(1)},
-		confirmed: make(chan struct{}),
-	}
+	s := b.stay("room:" + r.name)
+	s.room = r
+	s.heard.ledger.open(s.origin) // what it says itself is owed from the first
 	b.mu.Lock()
+	s.heard.ledger.late = b.isDown()
 	b.stays[s.name] = s
 	b.changed[s.name] = struct{}{}
 	b.mu.Unlock()
 	signal(b.wake)
 	return s
+}
+
+// stay returns a new stay on a channel.
+func (b *redis) stay(channel string) *stay {
+	return &stay{
+		redis:     b,
+		name:      b.options.Redis.Prefix + channel,
+		origin:    origin{b.process, b.lastStay.Add(1)},
+		confirmed: make(chan struct{}),
+	}
 }
 
 // leave ends a stay. The room may have another one already.
@@ -133,6 +143,17 @@ func (b *redis) run(ctx context.Context) error {
 	return loops.Wait()
 }
 
+// isDown reports whether there is no subscribing connection, and that is known. The
+// caller holds b.mu.
+func (b *redis) isDown() bool {
+	select {
+	case <-b.down:
+		return true
+	default:
+		return false
+	}
+}
+
 // outage returns a channel that is closed while there is no subscribing connection,
 // and not while the first one is being made.
 func (b *redis) outage() <-chan struct{} {
@@ -149,7 +170,7 @@ func (b *redis) stats(st *BrokerStats) {
 	b.mu.RUnlock()
 	*st = BrokerStats{
 		Connected:     up && joined,
-		Subscriptions: int(b.subscriptions.Load()),
+		Subscriptions: int(max(0, b.subscriptions.Load()-1)), // but for the roll
 		Published:     published,
 		PublishFailed: failed,
 		Received:      b.received.Load(),

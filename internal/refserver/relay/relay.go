@@ -50,7 +50,7 @@
 //
 // # Redis
 //
-// A room has one channel, named Options.Redis.Prefix and the room's name, and each
+// A room has one channel, Options.Redis.Prefix, "room:" and the room's name, and each
 // process subscribes to it once, from its first local member to its last: sharded
 // pub/sub (SSUBSCRIBE, SPUBLISH) where the server has it and is no cluster, else
 // plain; a cluster passes plain messages to all its nodes, so any one may be named.
@@ -70,9 +70,9 @@
 // counted once in GapMessages: what comes late is not delivered any more. A process
 // that starts anew, or comes back to a room it had left, counts as another one.
 // GapDeliveries is the gap times the local members (but the sender) at the moment
-// it is noticed, so it is exact where none came or went during the gap. One thing is
-// not seen: what a process published while only the receiver's connection was
-// broken, if it has left the room before the receiver is back.
+// it is noticed, so it is exact where none came or went during the gap. A process that
+// has left a room is asked too, on a channel that all are subscribed to, for a minute
+// after the others could know of it.
 package relay
 
 import (

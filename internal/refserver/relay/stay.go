@@ -3,13 +3,14 @@ package relay
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // stay is a room's channel at a Redis server, as long as the room has members in
 // this process. A room that is left and entered again has another stay.
 type stay struct {
 	redis     *redis
-	room      *room
+	room      *room  // nil for the roll
 	name      string // of the channel
 	origin    origin
 	confirmed chan struct{} // closed when the subscription has been confirmed for the first time
@@ -22,9 +23,10 @@ type stay struct {
 
 	// Guarded by the outbox's lock.
 	last       uint64 // number of the last message
-	unheard    uint64 // first number that is lost and not announced; 0: none
-	announcing bool   // an announcement is queued that asks for nothing
-	departed   bool   // the stay is over
+	unheard    uint64 // first number that was lost not long ago; 0: none
+	lostAt     time.Time
+	announcing bool // an announcement is queued that asks for nothing
+	departed   bool // the stay is over
 }
 
 // joined waits for the subscription while there is a connection to make it on.
@@ -54,20 +56,37 @@ func (s *stay) publish(p *Peer, kind int, payload []byte) error {
 func (s *stay) close() { s.redis.leave(s) }
 
 // confirm notes that the channel is subscribed to. What the others have said so far
-// is asked for, which tells them of this one, too.
+// is asked for, which tells them of this one, too. They may have asked for those that
+// are over while this process could not hear it.
 func (s *stay) confirm() {
 	s.redis.outbox.announce(s, true)
+	if s == s.redis.roll {
+		s.redis.outbox.recall()
+	}
 	s.once.Do(func() { close(s.confirmed) })
 }
 
 // announcement returns the envelope of an announcement. The caller holds the
 // outbox's lock.
 func (s *stay) announcement(it *item) []byte {
-	e := envelope{kind: kindAnnouncement, ask: it.ask, origin: s.origin, number: it.number, heard: it.number}
-	if s.unheard != 0 && s.unheard <= it.number {
-		e.heard = s.unheard - 1
-	}
+	e := envelope{kind: kindAnnouncement, ask: it.ask, origin: s.origin, number: it.number, heard: s.heardUpTo(it.number)}
 	return appendEnvelope(nil, &e)
+}
+
+// heardUpTo is the number up to which everyone may have heard the stay's messages,
+// number at most. The caller holds the outbox's lock.
+func (s *stay) heardUpTo(number uint64) uint64 {
+	if s.unheard != 0 {
+		return min(number, s.unheard-1)
+	}
+	return number
+}
+
+// late notes that the room may have had members before anything could be heard.
+func (s *stay) late() {
+	s.heard.Lock()
+	defer s.heard.Unlock()
+	s.heard.ledger.late = true
 }
 
 // hear takes an envelope off the channel.

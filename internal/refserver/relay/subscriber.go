@@ -87,7 +87,7 @@ func (b *redis) settle(ctx context.Context, c *subscribed, names []string) error
 	var more, fewer []string
 	for _, name := range names {
 		_, have := c.names[name]
-		s := b.stay(name)
+		s := b.on(name)
 		switch {
 		case s == nil && have:
 			fewer = append(fewer, name)
@@ -103,7 +103,7 @@ func (b *redis) settle(ctx context.Context, c *subscribed, names []string) error
 		}
 		for _, name := range group {
 			c.names[name] = struct{}{}
-			if s := b.stay(name); s != nil {
+			if s := b.on(name); s != nil {
 				s.confirm()
 			}
 		}
@@ -136,7 +136,7 @@ func (c *subscribed) unsubscribe(ctx context.Context, names []string) error {
 
 // receive takes a message off a channel. It does not block.
 func (b *redis) receive(m rueidis.PubSubMessage) {
-	s := b.stay(m.Channel)
+	s := b.on(m.Channel)
 	if s == nil {
 		return // the last member has just left
 	}
@@ -144,27 +144,38 @@ func (b *redis) receive(m rueidis.PubSubMessage) {
 	e, err := parseEnvelope(unsafe.Slice(unsafe.StringData(m.Message), len(m.Message)))
 	if err != nil {
 		if b.invalid.Add(1) == 1 {
-			b.options.Logger.Warn("foreign message on a room's channel", "room", s.room.name, "error", err)
+			b.options.Logger.Warn("foreign message on a channel of the relay", "channel", m.Channel, "error", err)
+		}
+		return
+	}
+	if s == b.roll {
+		if e.ask && e.origin != s.origin {
+			b.outbox.recall()
 		}
 		return
 	}
 	s.hear(&e)
 }
 
-// stay returns the stay of a channel, or nil.
-func (b *redis) stay(name string) *stay {
+// on returns the stay on a channel, or nil.
+func (b *redis) on(name string) *stay {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.stays[name]
 }
 
-// all returns the channels of all stays, and forgets what has changed before.
+// all returns the channels of all stays, and forgets what has changed before. After
+// an outage all are late.
 func (b *redis) all() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	clear(b.changed)
+	down := b.isDown()
 	names := make([]string, 0, len(b.stays))
-	for name := range b.stays {
+	for name, s := range b.stays {
+		if down {
+			s.late()
+		}
 		names = append(names, name)
 	}
 	return names
@@ -186,10 +197,8 @@ func (b *redis) changes() []string {
 func (b *redis) connected() {
 	b.mu.Lock()
 	b.joined = true
-	select {
-	case <-b.down:
+	if b.isDown() {
 		b.down = make(chan struct{})
-	default: // the first connection, made at the first try
 	}
 	b.mu.Unlock()
 	signal(b.kick)
@@ -200,11 +209,9 @@ func (b *redis) disconnected() (news bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.joined = false
-	select {
-	case <-b.down:
+	if b.isDown() {
 		return false
-	default:
-		close(b.down)
-		return true
 	}
+	close(b.down)
+	return true
 }
