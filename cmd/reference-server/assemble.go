@@ -31,7 +31,8 @@ type program struct {
 	log       *slog.Logger
 	alarm     *llm.Alarm
 	simulator *llm.Simulator
-	upstream  *functions.Upstream
+	upstreams map[llm.API]functions.Upstream
+	externals []*functions.External
 	relay     *functions.WSRelay
 }
 
@@ -44,6 +45,21 @@ func assemble(conf *config, stderr io.Writer) (*program, error) {
 	var err error
 	if p.relay, err = functions.NewWSRelay(options); err != nil {
 		return nil, err
+	}
+	if conf.upstreams == nil {
+		p.upstreams = map[llm.API]functions.Upstream{
+			llm.Anthropic: functions.Embedded(p.simulator, llm.Anthropic), llm.OpenAI: functions.Embedded(p.simulator, llm.OpenAI),
+		}
+		return p, nil
+	}
+	p.upstreams = make(map[llm.API]functions.Upstream)
+	for api, at := range conf.upstreams {
+		there, err := functions.NewExternal(api, at.base, at.key)
+		if err != nil {
+			return nil, err
+		}
+		p.upstreams[api] = there
+		p.externals = append(p.externals, there)
 	}
 	return p, nil
 }
@@ -196,7 +212,9 @@ func (p *program) handler(b *backing) (*edge.Server, error) {
 		options.Cron = b.cron
 	}
 	deployed := []edge.Function{
-		edge.Shared(functions.NameStreamAI, functions.StreamAI(p.upstream, p.log)),
+		edge.Shared(functions.NameStreamAI, functions.StreamAI(functions.StreamAIOptions{
+			API: p.conf.api, Anthropic: p.upstreams[llm.Anthropic], OpenAI: p.upstreams[llm.OpenAI], Log: p.log,
+		})),
 		p.relay.Function(),
 		edge.Shared(functions.NameTrackEvent, tracker),
 		edge.Shared(functions.NameFetchWithRetry, functions.FetchWithRetry(retrier)),

@@ -22,8 +22,9 @@ import (
 
 const (
 	envPrefix        = "REFSERVER_"
-	upstreamEmbedded = "embedded"
 	logText, logJSON = "text", "json"
+
+	upstreamEmbedded, upstreamEnvironment = "embedded", "env"
 
 	cronOff, cronEmbedded, cronExtension = "off", "embedded", "pg_cron"
 
@@ -47,12 +48,11 @@ type config struct {
 	jwtSecret string
 	verifyJWT bool
 
-	upstream    string
-	upstreamURL *url.URL // nil: the embedded simulator
-	upstreamKey string
-	api         llm.API
-	timing      llm.Timing
-	faults      llm.Faults
+	upstream  string
+	upstreams map[llm.API]external // nil: the embedded simulator for both
+	api       llm.API
+	timing    llm.Timing
+	faults    llm.Faults
 
 	relay relay.Options
 
@@ -68,6 +68,12 @@ type config struct {
 
 	logFormat string
 	logLevel  slog.Level
+}
+
+// external is an LLM API somewhere else.
+type external struct {
+	base *url.URL
+	key  string // empty: none
 }
 
 // parse reads the command line, then the environment for flags that were not
@@ -158,7 +164,7 @@ func (c *config) check(flags *pflag.FlagSet, getenv func(string) string) error {
 		add(errors.New("verify-jwt: want a secret in --jwt-secret"))
 	}
 	add(c.checkLimits(flags))
-	add(c.checkUpstream(flags, getenv))
+	add(c.checkUpstream(getenv))
 	if c.webhook != "" {
 		var err error
 		if c.webhookURL, err = functions.ParseCallURL(c.webhook); err != nil {
@@ -192,25 +198,40 @@ func (c *config) checkLimits(flags *pflag.FlagSet) error {
 	return c.limits.Check()
 }
 
-// checkUpstream finds the LLM API and its key. Where no flag names it, the
-// environment's variables do that the APIs' own clients read.
-func (c *config) checkUpstream(flags *pflag.FlagSet, getenv func(string) string) error {
-	base, key := envAnthropicURL, envAnthropicKey
-	if c.api == llm.OpenAI {
-		base, key = envOpenAIURL, envOpenAIKey
-	}
-	if !flags.Changed("upstream") && getenv(base) != "" {
-		c.upstream = getenv(base)
-	}
+// checkUpstream finds where the two APIs are. That a variable such as
+// ANTHROPIC_BASE_URL stands in the environment is not enough to send load to it:
+// --upstream must say so.
+func (c *config) checkUpstream(getenv func(string) string) error {
 	if c.upstream == upstreamEmbedded {
 		return nil
 	}
-	var err error
-	if c.upstreamURL, err = url.Parse(c.upstream); err != nil {
-		return errors.New("upstream: the URL cannot be read")
+	c.upstreams = make(map[llm.API]external)
+	var errs []error
+	for _, api := range []struct {
+		api            llm.API
+		urlVar, keyVar string
+	}{{llm.Anthropic, envAnthropicURL, envAnthropicKey}, {llm.OpenAI, envOpenAIURL, envOpenAIKey}} {
+		base := ""
+		switch {
+		case c.upstream == upstreamEnvironment:
+			base = getenv(api.urlVar)
+		case api.api == c.api:
+			base = c.upstream
+		}
+		if base == "" {
+			continue
+		}
+		u, err := url.Parse(base)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("upstream: the URL of the %s API cannot be read", api.api))
+			continue
+		}
+		c.upstreams[api.api] = external{u, getenv(api.keyVar)}
 	}
-	c.upstreamKey = getenv(key)
-	return nil
+	if len(c.upstreams) == 0 && len(errs) == 0 {
+		errs = append(errs, fmt.Errorf("upstream %s: want a URL in %s or %s", c.upstream, envAnthropicURL, envOpenAIURL))
+	}
+	return errors.Join(errs...)
 }
 
 // fromEnvironment sets the flags that were not given from their environment

@@ -61,9 +61,9 @@ func (c *config) bindPlatform(f *pflag.FlagSet) {
 
 // bindUpstream declares the LLM API and its simulator.
 func (c *config) bindUpstream(f *pflag.FlagSet) {
-	f.StringVar(&c.upstream, "upstream", upstreamEmbedded, "the LLM API that stream-ai calls: embedded, or an http(s) `URL`; by default\n"+
-		"that of "+envAnthropicURL+" or "+envOpenAIURL+" where it is set.\nIts key is in "+envAnthropicKey+" or "+envOpenAIKey)
-	f.TextVar(&c.api, "upstream-api", c.api, "`API` that is spoken to it: anthropic, openai")
+	f.StringVar(&c.upstream, "upstream", upstreamEmbedded, "the LLM API that stream-ai calls: embedded, an http(s) `URL`, or env for what\n"+
+		envAnthropicURL+" and "+envOpenAIURL+" say.\nKeys are in "+envAnthropicKey+" and "+envOpenAIKey)
+	f.TextVar(&c.api, "upstream-api", c.api, "`API` that a request means that names none, and that --upstream URL speaks: anthropic, openai")
 
 	f.TextVar(&c.timing.FirstToken, "sim-ttft", c.timing.FirstToken, "simulator: `DIST` of the first token's delay")
 	f.TextVar(&c.timing.Gap, "sim-gap", c.timing.Gap, "simulator: `DIST` of the gap between chunks")

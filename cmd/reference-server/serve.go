@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -67,16 +69,23 @@ func (p *program) serveOn(ctx context.Context, front net.Listener, b *backing, s
 	stop()
 	cancelBase()
 	err = errors.Join(err, server.Close(), background.Wait())
-	p.upstream.Close()
+	for _, x := range p.externals {
+		x.Close()
+	}
 	p.log.Info("stopped")
 	return err
 }
 
 // logReady puts what makes this run's answers into the log, and no secret.
 func (p *program) logReady(listen net.Addr) {
-	upstream, timing := upstreamEmbedded, p.conf.timing
-	if p.conf.upstreamURL != nil {
-		upstream = p.conf.upstreamURL.Redacted()
+	upstream, timing := p.conf.upstream, p.conf.timing
+	if p.conf.upstreams != nil {
+		var at []string
+		for api, x := range p.conf.upstreams {
+			at = append(at, api.String()+"="+x.base.Redacted())
+		}
+		slices.Sort(at)
+		upstream = strings.Join(at, " ")
 	}
 	p.log.Info("ready", "listen", listen.String(), "upstream", upstream, "api", p.conf.api.String(),
 		slog.Group("sim", "ttft", timing.FirstToken.String(), "gap", timing.Gap.String(),
