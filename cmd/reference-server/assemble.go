@@ -135,12 +135,13 @@ func (p *program) openCron(ctx context.Context, b *backing, listen net.Addr) err
 		return fmt.Errorf("call the server itself: %w", err)
 	}
 	b.cronCall = functions.NewOutbound(functions.OutboundOptions{Allow: allow})
-	caller := functions.CronCaller{Outbound: b.cronCall, Base: self}
+	key := ""
 	if p.conf.jwtSecret != "" {
-		if caller.Key, err = edge.MintKey([]byte(p.conf.jwtSecret), edge.RoleService, time.Now().Add(keyLife)); err != nil {
+		if key, err = edge.MintKey([]byte(p.conf.jwtSecret), edge.RoleService, time.Now().Add(keyLife)); err != nil {
 			return err
 		}
 	}
+	caller := functions.NewCronCaller(b.cronCall, self, key)
 	options := cron.Options{Store: b.store, Caller: caller, Truth: b.ledger, Location: p.conf.zone.Location, Log: p.log}
 	b.cron = cron.New(options)
 	return nil
