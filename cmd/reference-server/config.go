@@ -24,19 +24,22 @@ const (
 	logText, logJSON = "text", "json"
 
 	// envAPIKey is where the guide's function finds the key of its upstream.
-	envAPIKey = "ANTHROPIC_API_KEY"
+	envAPIKey       = "ANTHROPIC_API_KEY"
+	envOpenAIAPIKey = "OPENAI_API_KEY"
 )
 
 // config is what flags and environment say.
 type config struct {
-	listen    string
-	upstream  *url.URL // nil: the embedded simulator
-	apiKey    string
-	drain     time.Duration
-	timing    llm.Timing
-	relay     relay.Options
-	logFormat string
-	logLevel  slog.Level
+	listen      string
+	upstream    *url.URL // nil: the embedded simulator
+	upstreamAPI llm.API
+	apiKey      string
+	drain       time.Duration
+	timing      llm.Timing
+	faults      llm.Faults
+	relay       relay.Options
+	logFormat   string
+	logLevel    slog.Level
 }
 
 // parse reads the command line, then the environment for flags that were not
@@ -67,7 +70,7 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (*config
 			if err := fromEnvironment(cmd.Flags(), getenv); err != nil {
 				return err
 			}
-			return conf.check(upstream, getenv(envAPIKey))
+			return conf.check(upstream, getenv)
 		},
 	}
 	cmd.SetArgs(args)
@@ -87,7 +90,8 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (*config
 func (c *config) bind(f *pflag.FlagSet, upstream *string) {
 	f.SortFlags = false
 	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
-	f.StringVar(upstream, "upstream", upstreamEmbedded, "the LLM API that functions call: embedded, or an http(s) `URL`\n(its key in "+envAPIKey+")")
+	f.StringVar(upstream, "upstream", upstreamEmbedded, "the LLM API that functions call: embedded, or an http(s) `URL`\n(its key in "+envAPIKey+" or "+envOpenAIAPIKey+")")
+	f.TextVar(&c.upstreamAPI, "upstream-api", c.upstreamAPI, "the `API` that stream-ai asks by default: anthropic, openai")
 	f.DurationVar(&c.drain, "drain-timeout", edge.DefaultDrain, "how long requests in flight may take to finish at the end")
 
 	f.TextVar(&c.timing.FirstToken, "sim-ttft", c.timing.FirstToken, "simulator: `DIST` of the first token's delay")
@@ -95,6 +99,7 @@ func (c *config) bind(f *pflag.FlagSet, upstream *string) {
 	f.TextVar(&c.timing.Tokens, "sim-tokens", c.timing.Tokens, "simulator: `DIST` of the tokens of a response")
 	f.TextVar(&c.timing.PerChunk, "sim-per-chunk", c.timing.PerChunk, "simulator: `DIST` of the tokens of a chunk")
 	f.Uint64Var(&c.timing.Seed, "sim-seed", c.timing.Seed, "simulator: seed of all draws")
+	f.TextVar(&c.faults, "fault", c.faults, "simulator: `FAULTS` of answers, as \"status:529~0.1;cut@10~0.05;seed:7\"")
 
 	f.IntVar(&c.relay.QueueMessages, "relay-queue", 256, "relay: `messages` that may wait for one peer")
 	f.IntVar(&c.relay.QueueBytes, "relay-queue-bytes", 4<<20, "relay: payload `bytes` that may wait for one peer")
@@ -108,7 +113,7 @@ func (c *config) bind(f *pflag.FlagSet, upstream *string) {
 }
 
 // check reads what the flag library could not.
-func (c *config) check(upstream, apiKey string) error {
+func (c *config) check(upstream string, getenv func(string) string) error {
 	var errs []error
 	if c.logFormat != logText && c.logFormat != logJSON {
 		errs = append(errs, fmt.Errorf("log-format %q: want text or json", c.logFormat))
@@ -129,7 +134,10 @@ func (c *config) check(upstream, apiKey string) error {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("upstream: %w", err))
 		}
-		c.upstream, c.apiKey = base, apiKey
+		c.upstream, c.apiKey = base, getenv(envAPIKey)
+		if c.upstreamAPI == llm.OpenAI {
+			c.apiKey = getenv(envOpenAIAPIKey)
+		}
 	}
 	return errors.Join(errs...)
 }

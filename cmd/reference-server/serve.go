@@ -18,10 +18,6 @@ import (
 	"github.com/edgeload/edgeload/internal/wire"
 )
 
-// upstreamListen is where the embedded upstream listens: a real hop over
-// loopback, on a port of its own.
-const upstreamListen = "127.0.0.1:0"
-
 // program is the server, assembled and not yet listening.
 type program struct {
 	conf      *config
@@ -29,14 +25,14 @@ type program struct {
 	alarm     *llm.Alarm
 	simulator *llm.Simulator
 	relay     *functions.WSRelay
-	external  *functions.Upstream // nil: the embedded simulator
+	external  *functions.External // nil: the embedded simulator
 }
 
 // assemble builds what the configuration asks for; an error is the
 // configuration's.
 func assemble(conf *config, stderr io.Writer) (*program, error) {
 	p := &program{conf: conf, log: newLogger(conf, stderr), alarm: new(llm.Alarm)}
-	p.simulator = llm.New(llm.Options{Timing: conf.timing, Alarm: p.alarm})
+	p.simulator = llm.New(llm.Options{Timing: conf.timing, Faults: conf.faults, Alarm: p.alarm})
 	options := conf.relay
 	options.Logger = p.log
 	var err error
@@ -44,7 +40,7 @@ func assemble(conf *config, stderr io.Writer) (*program, error) {
 		return nil, err
 	}
 	if conf.upstream != nil {
-		if p.external, err = functions.NewUpstream(conf.upstream, conf.apiKey); err != nil {
+		if p.external, err = functions.NewExternal(conf.upstreamAPI, conf.upstream, conf.apiKey); err != nil {
 			return nil, err
 		}
 	}
@@ -59,8 +55,26 @@ func newLogger(conf *config, stderr io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(stderr, options))
 }
 
-// serve listens, says so on stdout in one line, and serves until ctx ends. The
-// upstream outlives the functions, so that their streams can finish.
+// streamAI says whom stream-ai asks: the simulator in either form, unless there is
+// an upstream elsewhere.
+func (p *program) streamAI() functions.StreamAIOptions {
+	options := functions.StreamAIOptions{
+		API:       p.conf.upstreamAPI,
+		Anthropic: functions.Embedded(p.simulator, llm.Anthropic),
+		OpenAI:    functions.Embedded(p.simulator, llm.OpenAI),
+		Log:       p.log,
+	}
+	switch {
+	case p.external == nil:
+	case p.conf.upstreamAPI == llm.OpenAI:
+		options.OpenAI = p.external
+	default:
+		options.Anthropic = p.external
+	}
+	return options
+}
+
+// serve listens, says so on stdout in one line, and serves until ctx ends.
 func (p *program) serve(ctx context.Context, stdout io.Writer) error {
 	front, err := net.Listen("tcp", p.conf.listen)
 	if err != nil {
@@ -69,33 +83,22 @@ func (p *program) serve(ctx context.Context, stdout io.Writer) error {
 	base, cancelBase := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelBase()
 	background, behind := errgroup.WithContext(base)
-	background.Go(func() error {
+	background.Go(func() error { // it outlives the functions, so that their streams can finish
 		if err := p.alarm.Run(behind); err != nil {
 			p.log.Warn("the simulator's timing is as coarse as Go's timers", "reason", err)
 		}
 		return nil
 	})
-	upstream := p.external
-	if upstream == nil {
-		back, err := net.Listen("tcp", upstreamListen)
-		if err != nil {
-			cancelBase()
-			return errors.Join(fmt.Errorf("listen on %s for the embedded upstream: %w", upstreamListen, err), front.Close(), background.Wait())
-		}
-		upstream = functions.NewMultiplexedUpstream(back.Addr().String(), upstreamEmbedded)
-		mux := http.NewServeMux()
-		mux.Handle(wire.PathMessages, p.simulator)
-		life := &edge.Life{Handler: mux, Drain: p.conf.drain, Log: p.log}
-		background.Go(func() error { return life.Serve(behind, back) })
-	}
-
 	life := &edge.Life{
 		Handler: edge.New(edge.Options{
-			Functions:  []edge.Function{
-				edge.Shared(functions.NameStreamAI, functions.StreamAI(upstream, p.log)),
+			Functions: []edge.Function{
+				edge.Shared(functions.NameStreamAI, functions.StreamAI(p.streamAI())),
 				edge.Shared(functions.NameWSRelay, p.relay),
 			},
-			Routes:     map[string]http.Handler{wire.PathMessages: p.simulator},
+			Routes: map[string]http.Handler{
+				wire.PathMessages:    p.simulator,
+				wire.PathCompletions: p.simulator,
+			},
 			Collectors: []prometheus.Collector{p.simulator, p.relay},
 			Log:        p.log,
 		}),
@@ -109,11 +112,10 @@ func (p *program) serve(ctx context.Context, stdout io.Writer) error {
 	}
 	p.logReady(front.Addr())
 
-	serving, stop := context.WithCancel(ctx)
-	defer stop()
-	context.AfterFunc(behind, stop) // an upstream that fails ends the server
-	err = life.Serve(serving, front)
-	upstream.Close()
+	err = life.Serve(ctx, front)
+	if p.external != nil {
+		p.external.Close()
+	}
 	cancelBase()
 	err = errors.Join(err, background.Wait())
 	p.log.Info("stopped")
