@@ -85,7 +85,7 @@ type backing struct {
 // scheduler is who schedules, and takes the admin interface's calls.
 type scheduler interface {
 	admin.Cron
-	Run(ctx context.Context) error
+	Run(ctx context.Context)
 }
 
 // open opens the database and ground truth, and says in the ledger what became of

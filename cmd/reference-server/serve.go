@@ -52,7 +52,10 @@ func (p *program) serveOn(ctx context.Context, front net.Listener, b *backing, s
 	defer stop()
 	context.AfterFunc(behind, stop) // a broker that fails ends the server
 	if b.cron != nil {
-		background.Go(func() error { return b.cron.Run(serving) })
+		background.Go(func() error {
+			b.cron.Run(serving)
+			return nil
+		})
 	}
 
 	life := &edge.Life{Handler: server, Drain: p.conf.drain, Log: p.log}
