@@ -161,6 +161,7 @@ func (m *members) stop() {
 // Three processes on one PostgreSQL, the one that leads killed ten times: no instant
 // is called twice, and none is left out but while nobody led, which is never longer than Takeover.
 func TestFailover(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	pg := service.StartPostgres(t, service.PostgresOptions{})
 	r := &receiver{counts: map[string]map[time.Time]int{}}
 	server := httptest.NewServer(r)

@@ -148,15 +148,19 @@ func (t *term) fireDue(task *task, dues []Due, now time.Time) {
 			t.fire(task, due.Minute)
 		}
 	}
-	at, leftOut, ok := task.everyDue(now)
+	seconds, leftOut := task.everyDue(now)
 	if leftOut > 0 {
-		t.s.record(task.name(), "", "missed", at.Add(-task.schedule.Every()), fmt.Sprintf("%d instants up to this one", leftOut))
+		t.s.record(task.name(), "", "missed", seconds[0].Add(-task.schedule.Every()), fmt.Sprintf("%d instants up to this one", leftOut))
 	}
-	switch {
-	case !ok:
-	case task.backlog.count > 0:
-		t.s.record(task.name(), "", "skipped_overlap", at, "a run is due already")
-	default:
+	room := 1 // one that is due, and one that can begin at once
+	if !task.running && t.running < t.s.o.MaxRunning {
+		room = 2
+	}
+	for _, at := range seconds {
+		if task.backlog.count >= room {
+			t.s.record(task.name(), "", "skipped_overlap", at, "a run is due already")
+			continue
+		}
 		t.fire(task, at)
 	}
 }

@@ -265,8 +265,13 @@ func TestMaxRunning(t *testing.T) {
 		for i := range 40 {
 			b.schedule(s, fmt.Sprint("job-", i), "* * * * *")
 		}
-		time.Sleep(90 * time.Second)
+		time.Sleep(65 * time.Second)
+		want(t, "stats", Stats{Leading: true, Running: 32, Due: 8}, s.Stats())
+		time.Sleep(10 * time.Second)
+		want(t, "stats", Stats{Leading: true, Running: 8}, s.Stats())
+		time.Sleep(15 * time.Second)
 		stop()
+		want(t, "stats", Stats{}, s.Stats())
 		if b.most != 32 || len(b.calls) != 40 {
 			t.Errorf("%d runs, %d at once", len(b.calls), b.most)
 		}
@@ -394,6 +399,27 @@ func TestClockLeapsOfSeconds(t *testing.T) {
 		if e := b.events("j"); e["missed"] != 1 {
 			t.Errorf("%v", e)
 		}
+	})
+}
+
+// A scheduler that is late by a few seconds leaves no more out than the rule for runs
+// that are due.
+func TestLateBySeconds(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.answer = answers(200, 10*time.Millisecond)
+		_, stop := b.start(Options{})
+		time.Sleep(100 * time.Millisecond)
+		if _, err := b.store.Schedule(b.t.Context(), "j", "1 seconds", "digest"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		b.leap(2 * time.Second) // as if it had stood still in between
+		time.Sleep(time.Second)
+		b.leap(4 * time.Second)
+		time.Sleep(time.Second)
+		stop()
+		want(t, "instants", []time.Duration{2 * time.Second, 3 * time.Second, 4 * time.Second, 6 * time.Second, 7 * time.Second}, b.scheduled("j"))
+		want(t, "events", map[string]int{"fired": 5, "succeeded": 5, "pending": 2, "skipped_overlap": 4}, b.events("j"))
 	})
 }
 

@@ -330,6 +330,21 @@ func testKept(t *testing.T, db database) {
 	}
 }
 
+// What cannot be opened says so, without its password.
+func TestOpenRefused(t *testing.T) {
+	for _, dsn := range []string{
+		"postgres://user:hunter2@127.0.0.1:1/none",
+		"postgres://user:hunter2@127.0.0.1:port/none",
+		t.TempDir(), // a folder
+		t.TempDir() + "/none/store.db",
+	} {
+		s, err := Open(t.Context(), dsn)
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s opens as %v, %v", dsn, s, err)
+		}
+	}
+}
+
 // The guide's rpc call names two parameters.
 func TestSQLFunction(t *testing.T) {
 	pg := service.StartPostgres(t, service.PostgresOptions{Cron: true})
