@@ -78,8 +78,10 @@ type backing struct {
 	store    *store.Store
 	ledger   *truth.Ledger
 	outbound *functions.Outbound
-	cron     scheduler // nil: none
 	cronCall *functions.Outbound
+
+	cron      scheduler    // nil: none
+	extension *cron.PgCron // nil: cron is the embedded one, or none
 }
 
 // scheduler is who schedules, and takes the admin interface's calls.
@@ -97,54 +99,79 @@ func (p *program) open(ctx context.Context, listen net.Addr) (_ *backing, err er
 			err = errors.Join(err, b.close())
 		}
 	}()
-	if p.conf.journal != "" {
-		var found truth.Recovery
-		if b.ledger, found, err = truth.Open(p.conf.journal, 0); err != nil {
+	if err := p.openLedger(b); err != nil {
+		return nil, err
+	}
+	caller, err := p.cronCaller(b, listen)
+	if err != nil {
+		return nil, err
+	}
+	// The extension comes first: it owns the schema cron where it is.
+	if p.conf.cron == cronExtension {
+		b.extension, err = cron.NewPgCron(ctx, cron.PgCronOptions{DSN: p.conf.store, Caller: caller, Truth: b.ledger, Log: p.log})
+		if err != nil {
 			return nil, err
 		}
-		if found.Records > 0 {
-			p.log.Info("ground truth goes on", "journal", p.conf.journal, "records", found.Records, "cut_bytes", found.Cut)
-		}
+		b.cron = b.extension
 	}
 	if b.store, err = store.Open(ctx, p.conf.store); err != nil {
 		return nil, err
 	}
-	if p.conf.journal != "" {
-		done, err := functions.ReconcileJobs(ctx, b.ledger, b.store.HasJob)
-		if err != nil {
-			return nil, err
-		}
-		if done != (functions.Reconciled{}) {
-			p.log.Warn("an earlier process ended with jobs pending", "completed", done.Completed, "lost", done.Lost)
-		}
+	if p.conf.cron == cronEmbedded {
+		b.cron = cron.New(cron.Options{Store: b.store, Caller: caller, Truth: b.ledger, Location: p.conf.zone.Location, Log: p.log})
 	}
-	return b, p.openCron(ctx, b, listen)
+	return b, p.reconcile(ctx, b)
 }
 
-// openCron makes the scheduler, which calls the server itself.
-func (p *program) openCron(ctx context.Context, b *backing, listen net.Addr) error {
-	if p.conf.cron == cronOff {
+// openLedger goes on with the journal where there is one.
+func (p *program) openLedger(b *backing) error {
+	if p.conf.journal == "" {
 		return nil
 	}
-	self, err := ownURL(listen)
+	ledger, found, err := truth.Open(p.conf.journal, 0)
 	if err != nil {
 		return err
 	}
+	b.ledger = ledger
+	if found.Records > 0 {
+		p.log.Info("ground truth goes on", "journal", p.conf.journal, "records", found.Records, "cut_bytes", found.Cut)
+	}
+	return nil
+}
+
+// reconcile closes the books of an earlier process that was killed.
+func (p *program) reconcile(ctx context.Context, b *backing) error {
+	if p.conf.journal == "" {
+		return nil
+	}
+	done, err := functions.ReconcileJobs(ctx, b.ledger, b.store.HasJob)
+	if err != nil {
+		return err
+	}
+	if done != (functions.Reconciled{}) {
+		p.log.Warn("an earlier process ended with jobs pending", "completed", done.Completed, "lost", done.Lost)
+	}
+	return nil
+}
+
+// cronCaller calls the functions of the server itself, and nobody else.
+func (p *program) cronCaller(b *backing, listen net.Addr) (cron.Caller, error) {
+	self, err := ownURL(listen)
+	if err != nil {
+		return nil, err
+	}
 	var allow functions.AllowList
 	if err := allow.UnmarshalText([]byte(self.Hostname())); err != nil {
-		return fmt.Errorf("call the server itself: %w", err)
+		return nil, fmt.Errorf("call the server itself: %w", err)
 	}
-	b.cronCall = functions.NewOutbound(functions.OutboundOptions{Allow: allow})
 	key := ""
 	if p.conf.jwtSecret != "" {
 		if key, err = edge.MintKey([]byte(p.conf.jwtSecret), edge.RoleService, time.Now().Add(keyLife)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	caller := functions.NewCronCaller(b.cronCall, self, key)
-	options := cron.Options{Store: b.store, Caller: caller, Truth: b.ledger, Location: p.conf.zone.Location, Log: p.log}
-	b.cron = cron.New(options)
-	return nil
+	b.cronCall = functions.NewOutbound(functions.OutboundOptions{Allow: allow})
+	return functions.NewCronCaller(b.cronCall, self, key), nil
 }
 
 // ownURL is how the server reaches itself.
@@ -168,6 +195,9 @@ func (b *backing) close() error {
 	}
 	if b.cronCall != nil {
 		b.cronCall.Close()
+	}
+	if b.extension != nil {
+		b.extension.Close()
 	}
 	if b.store != nil {
 		errs = append(errs, b.store.Close())
