@@ -151,6 +151,7 @@ func (m *members) signal(pid int, s os.Signal) {
 // stop ends all members in order.
 func (m *members) stop() {
 	for pid, one := range m.running {
+		m.signal(pid, syscall.SIGCONT) // where the test has failed before it did
 		if err := errors.Join(one.stdin.Close(), one.cmd.Wait()); err != nil {
 			m.t.Errorf("member %d: %v\n%s", pid, err, one.log)
 		}

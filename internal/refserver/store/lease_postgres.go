@@ -71,7 +71,13 @@ func (l *Lease) leaseConfig() (*pgx.ConnConfig, error) {
 }
 
 // lockAndLoad takes the lock, notes the holder and reads what the one before left.
+// The session's end is set before it has anything to hold.
 func (l *Lease) lockAndLoad(ctx context.Context) error {
+	// idle_session_timeout is of PostgreSQL 14; before, it is nothing.
+	const timeout = `SELECT set_config(name, $1, false) FROM pg_settings WHERE name = 'idle_session_timeout'`
+	if _, err := l.conn.ExecContext(ctx, timeout, strconv.FormatInt(l.ttl.Milliseconds(), 10)); err != nil {
+		return err
+	}
 	var locked bool
 	const lock = `SELECT pg_try_advisory_lock($1::int, hashtext($2))`
 	if err := l.conn.QueryRowContext(ctx, lock, leaderLock, l.store.schema).Scan(&locked); err != nil {
@@ -79,11 +85,6 @@ func (l *Lease) lockAndLoad(ctx context.Context) error {
 	}
 	if !locked {
 		return ErrLed
-	}
-	// idle_session_timeout is of PostgreSQL 14; before, it is nothing.
-	const timeout = `SELECT set_config(name, $1, false) FROM pg_settings WHERE name = 'idle_session_timeout'`
-	if _, err := l.conn.ExecContext(ctx, timeout, strconv.FormatInt(l.ttl.Milliseconds(), 10)); err != nil {
-		return err
 	}
 	const hold = `UPDATE {leader} SET holder = $1, expires = NULL RETURNING last_tick, lap`
 	return l.conn.QueryRowContext(ctx, l.store.sql(hold), l.holder).Scan(instant{&l.LastTick}, &l.Lap)
