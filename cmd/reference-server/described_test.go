@@ -55,7 +55,7 @@ var calls = map[string]struct {
 	"clearFaults":     {wire.PathAdmin + "faults", "", 200},
 	"cronJobs":        {wire.PathAdmin + "cron/jobs", "", 200},
 	"cronSchedule":    {wire.PathAdmin + "cron/jobs", `{"name":"n","schedule":"0 9 * * *","command":"morning-digest"}`, 200},
-	"cronAlter":       {wire.PathAdmin + "cron/jobs/1", `{"active":false}`, 404},
+	"cronAlter":       {wire.PathAdmin + "cron/jobs/99", `{"active":false}`, 404},
 	"cronUnschedule":  {wire.PathAdmin + "cron/jobs/nope", "", 404},
 	"cronRuns":        {wire.PathAdmin + "cron/runs", "", 200},
 	"health":          {wire.PathHealth, "", 200},
