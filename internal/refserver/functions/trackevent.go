@@ -78,13 +78,14 @@ type TrackEvent struct {
 	maxPending int64
 	ledger     *truth.Ledger
 	log        *slog.Logger
+	grace      time.Duration // updateGrace
 	pending    atomic.Int64
 }
 
 // NewTrackEvent returns the function.
 func NewTrackEvent(o TrackEventOptions) *TrackEvent {
 	t := &TrackEvent{
-		metrics: o.Metrics, webhook: o.Webhook, maxPending: int64(o.MaxPending), ledger: o.Ledger, log: o.Log,
+		metrics: o.Metrics, webhook: o.Webhook, maxPending: int64(o.MaxPending), ledger: o.Ledger, log: o.Log, grace: updateGrace,
 		poster: poster{retrier: o.Retrier, policy: retry.Default(retry.Full)},
 	}
 	if o.Policy != nil {
