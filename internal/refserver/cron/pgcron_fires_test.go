@@ -17,11 +17,10 @@ import (
 // simulated is a PostgreSQL with pg_cron whose clock runs fast and can be set.
 type simulated struct {
 	conn  *pgx.Conn
+	url   string // of the database that has the extension
 	clock string // file that libfaketime reads
+	speed int    // how much faster than ours its clock runs
 }
-
-// speed is how much faster than ours its clock runs.
-const speed = 60
 
 // startSimulated starts one at that time.
 //
@@ -29,7 +28,7 @@ const speed = 60
 // postmaster's is real within a signal handler, where it starts workers at first.
 // So the launcher's database is missing at first: it ends, and is started anew by
 // the postmaster's loop, whose clock is the simulated one.
-func startSimulated(t *testing.T, now time.Time) *simulated {
+func startSimulated(t *testing.T, now time.Time, speed int) *simulated {
 	t.Helper()
 	libs, err := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
 	if err != nil || len(libs) == 0 {
@@ -43,7 +42,7 @@ func startSimulated(t *testing.T, now time.Time) *simulated {
 	if err := os.Chmod(dir, 0o755); err != nil { // the user postgres reads there
 		t.Fatal(err)
 	}
-	s := &simulated{clock: filepath.Join(dir, "clock")}
+	s := &simulated{clock: filepath.Join(dir, "clock"), speed: speed}
 	s.set(t, now)
 	pg := service.StartPostgres(t, service.PostgresOptions{
 		Settings: []string{"shared_preload_libraries=pg_cron", "cron.database_name=cron", "cron.host=127.0.0.1", "cron.log_statement=off", "timezone=UTC"},
@@ -52,7 +51,8 @@ func startSimulated(t *testing.T, now time.Time) *simulated {
 	if _, err := connect(t, pg.URL).Exec(t.Context(), "CREATE DATABASE cron"); err != nil {
 		t.Fatal(err)
 	}
-	s.conn = connect(t, strings.Replace(pg.URL, "/postgres?", "/cron?", 1))
+	s.url = strings.Replace(pg.URL, "/postgres?", "/cron?", 1)
+	s.conn = connect(t, s.url)
 	if _, err := s.conn.Exec(t.Context(), "CREATE EXTENSION pg_cron"); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func startSimulated(t *testing.T, now time.Time) *simulated {
 func (s *simulated) set(t *testing.T, now time.Time) {
 	t.Helper()
 	next := s.clock + ".new"
-	if err := os.WriteFile(next, fmt.Appendf(nil, "@%s x%d\n", now.Format(time.DateTime), speed), 0o644); err != nil {
+	if err := os.WriteFile(next, fmt.Appendf(nil, "@%s x%d\n", now.Format(time.DateTime), s.speed), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(next, s.clock); err != nil {
@@ -130,7 +130,7 @@ func (d due) String() string { return d.minute.Format("15:04 ") + d.tick.Format(
 // and here, through the end of a February with 29 days, the end of a year, and
 // leaps of the clock.
 func TestPgCronFires(t *testing.T) {
-	s := startSimulated(t, time.Date(2028, 2, 28, 23, 56, 0, 0, time.UTC))
+	s := startSimulated(t, time.Date(2028, 2, 28, 23, 56, 0, 0, time.UTC), 60)
 	texts := someSchedules(240)
 	schedules := make(map[int64]Schedule, len(texts))
 	s.await(t, func() bool { sec := s.now(t).Second(); return sec > 5 && sec < 20 })
@@ -183,7 +183,7 @@ func TestPgCronFires(t *testing.T) {
 		t.Helper()
 		from := at
 		var last string
-		deadline := time.Now().Add(20*time.Second + d/speed)
+		deadline := time.Now().Add(20*time.Second + d/time.Duration(s.speed))
 		for {
 			now := s.now(t)
 			follow(now)

@@ -31,8 +31,9 @@ func item(t *rapid.T, low, high int, names []string) (string, []int) {
 		return fmt.Sprint(v)
 	}
 	a := rapid.IntRange(low, high).Draw(t, "a")
-	b, step := a, 1
 	var text string
+	var b int
+	step := 1
 	switch rapid.IntRange(0, 5).Draw(t, "form") {
 	case 0:
 		return word(a), []int{a}
