@@ -137,9 +137,10 @@ func (f *relayWorker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		edge.WriteError(w, http.StatusServiceUnavailable, "", err.Error())
 		return
 	}
-	closed := func() {}
+	inv := edge.InvocationOf(r.Context())
+	release := func() {}
 	if ask.hold {
-		if closed, err = hold(r.Context()); err != nil {
+		if release, err = hold(inv); err != nil {
 			peer.Leave()
 			edge.WriteError(w, http.StatusServiceUnavailable, "", err.Error())
 			return
@@ -148,23 +149,24 @@ func (f *relayWorker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn, err := f.upgrader.Upgrade(hijackable{w}, r, nil)
 	if err != nil {
 		peer.Leave()
-		closed()
+		release()
 		f.log.Debug("upgrade", "function", NameWSRelay, "remote", r.RemoteAddr, "error", err)
 		return // answered, or the connection is gone
 	}
 	f.log.Debug("peer joined", "function", NameWSRelay, "room", ask.room, "peer", peer.ID(), "remote", r.RemoteAddr)
-	log, id := f.log, peer.ID()
+	log, id, closed := f.log, peer.ID(), inv.Detach()
 	peer.Start(conn, func(err error) {
+		release()
 		closed()
 		log.Debug("peer left", "function", NameWSRelay, "peer", id, "reason", err)
 	})
 }
 
-// hold keeps the worker of the invocation alive until closed is called or the worker
+// hold keeps the worker of the invocation alive until release is called or the worker
 // is killed.
-func hold(ctx context.Context) (closed func(), err error) {
+func hold(inv *edge.Invocation) (release func(), err error) {
 	done := make(chan struct{})
-	err = edge.InvocationOf(ctx).WaitUntil(func(ctx context.Context) {
+	err = inv.WaitUntil(func(ctx context.Context) {
 		select {
 		case <-done:
 		case <-ctx.Done():

@@ -9,7 +9,6 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/edgeload/edgeload/internal/refserver/relay"
-	"github.com/edgeload/edgeload/internal/wire"
 )
 
 func TestRelayMetrics(t *testing.T) {
@@ -18,8 +17,7 @@ func TestRelayMetrics(t *testing.T) {
 	send(t, a, websocket.TextMessage, []byte("four"))
 	expect(t, b, websocket.TextMessage, []byte("four"))
 	await(t, "the delivery to be counted", func() bool { return s.Stats().Written == 1 })
-	page := "http" + strings.TrimSuffix(strings.TrimPrefix(s.url, "ws"), wire.PathWSRelay) + wire.PathMetrics
-	resp, err := http.Get(page)
+	resp, err := http.Get(s.page())
 	if err != nil {
 		t.Fatal(err)
 	}

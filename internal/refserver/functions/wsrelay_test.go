@@ -33,14 +33,24 @@ type relayServer struct {
 func newRelay(t testing.TB, o relay.Options) *relayServer {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, leaks) })
+	return newRelayIn(t, o, edge.Options{})
+}
+
+// newRelayIn is newRelay in a server with these workers and limits.
+func newRelayIn(t testing.TB, o relay.Options, workers edge.Options) *relayServer {
+	t.Helper()
 	f, err := NewWSRelay(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(edge.New(edge.Options{
-		Functions:  []edge.Function{f.Function()},
-		Collectors: []prometheus.Collector{f},
-	}))
+	workers.Functions = []edge.Function{f.Function()}
+	workers.Collectors = []prometheus.Collector{f}
+	front := edge.New(workers)
+	server := httptest.NewServer(front)
+	broker, disconnect := context.WithCancel(context.WithoutCancel(t.Context()))
+	ran := make(chan error, 1)
+	go func() { ran <- f.Run(broker) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Second)
 		defer cancel()
@@ -48,12 +58,18 @@ func newRelay(t testing.TB, o relay.Options) *relayServer {
 			t.Error(err)
 		}
 		server.Close()
+		if err := front.Terminate(ctx); err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+		disconnect()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
 		http.DefaultClient.CloseIdleConnections()
 		st := f.Stats()
 		if st.Rooms != 0 || st.Peers != 0 || st.Pending != 0 || st.RoomOwed != st.Offered+st.Split+st.Broker.GapDeliveries || st.Offered != st.Written+st.DroppedOldest+st.DroppedSlow+st.DroppedLeft {
 			t.Errorf("at the end: %+v", st)
 		}
-		goleak.VerifyNone(t, leaks)
 	})
 	return &relayServer{WSRelay: f, url: "ws" + strings.TrimPrefix(server.URL, "http") + wire.PathWSRelay}
 }
@@ -61,6 +77,11 @@ func newRelay(t testing.TB, o relay.Options) *relayServer {
 // handler is the function in a worker that lives until ctx ends.
 func handler(ctx context.Context, f *WSRelay) http.Handler {
 	return &relayWorker{f, f.relay.NewHub(ctx)}
+}
+
+// page is the server's page of metrics.
+func (s *relayServer) page() string {
+	return "http" + strings.TrimSuffix(strings.TrimPrefix(s.url, "ws"), wire.PathWSRelay) + wire.PathMetrics
 }
 
 // dial connects to a room; the connection closes with the test.
