@@ -151,6 +151,7 @@ func (m *members) signal(pid int, s os.Signal) {
 // stop ends all members in order.
 func (m *members) stop() {
 	for pid, one := range m.running {
+		m.signal(pid, syscall.SIGCONT) // where the test has failed before it did
 		if err := errors.Join(one.stdin.Close(), one.cmd.Wait()); err != nil {
 			m.t.Errorf("member %d: %v\n%s", pid, err, one.log)
 		}
@@ -161,6 +162,7 @@ func (m *members) stop() {
 // Three processes on one PostgreSQL, the one that leads killed ten times: no instant
 // is called twice, and none is left out but while nobody led, which is never longer than Takeover.
 func TestFailover(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	pg := service.StartPostgres(t, service.PostgresOptions{})
 	r := &receiver{counts: map[string]map[time.Time]int{}}
 	server := httptest.NewServer(r)

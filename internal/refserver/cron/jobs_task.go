@@ -51,18 +51,23 @@ func gridBefore(now time.Time, every time.Duration) time.Time {
 	return time.Unix(floorDiv(now.Unix(), seconds)*seconds, 0).UTC()
 }
 
-// everyDue returns the instant at which a job of N seconds fires by now, and how
-// many before it are left out because the time stood still or leapt.
-func (t *task) everyDue(now time.Time) (at time.Time, leftOut int64, ok bool) {
+// everyDue returns the instants at which a job of N seconds fires by now, and how
+// many before them are left out because the clock has leapt. Being late by less than
+// Takeover is no leap.
+func (t *task) everyDue(now time.Time) (dues []time.Time, leftOut int64) {
 	every := t.schedule.Every()
 	if every == 0 {
-		return time.Time{}, 0, false
+		return nil, 0
 	}
-	at = gridBefore(now, every)
-	if !at.After(t.lastFire) {
-		return time.Time{}, 0, false
+	last := gridBefore(now, every)
+	at := t.lastFire.Add(every)
+	if last.Sub(at) > Takeover {
+		leftOut = int64(last.Sub(at) / every)
+		at = last
 	}
-	leftOut = int64(at.Sub(t.lastFire)/every) - 1
-	t.lastFire = at
-	return at, leftOut, true
+	for ; !at.After(last); at = at.Add(every) {
+		dues = append(dues, at)
+		t.lastFire = at
+	}
+	return dues, leftOut
 }

@@ -11,6 +11,7 @@ import (
 
 // begin begins the runs that are due and may begin, those that wait longest first.
 func (t *term) begin(ctx, runs context.Context) error {
+	defer t.gauge()
 	var ready []*task
 	for _, task := range t.tasks {
 		if !task.running && task.backlog.count > 0 {
@@ -31,6 +32,16 @@ func (t *term) begin(ctx, runs context.Context) error {
 		}
 	}
 	return nil
+}
+
+// gauge sets what Stats says.
+func (t *term) gauge() {
+	due := 0
+	for _, task := range t.tasks {
+		due += task.backlog.count
+	}
+	t.s.running.Store(int64(t.running))
+	t.s.due.Store(int64(due))
 }
 
 // beginOne begins the oldest run that is due of a task, unless a leader before has.

@@ -27,6 +27,7 @@ type term struct {
 	lap      int64
 	running  int
 	finished chan int64 // ids of jobs whose run has ended
+	fired    []firing   // of the tick that goes on
 	reboot   bool       // @reboot is still to fire
 	resumed  time.Time  // where jobs of N seconds go on; zero where they begin
 }
@@ -117,7 +118,9 @@ func (t *term) tick(ctx, runs context.Context) error {
 		t.fireDue(task, dues, now)
 	}
 	t.reboot = false
-	if err := t.begin(ctx, runs); err != nil {
+	err := t.begin(ctx, runs)
+	t.notePending()
+	if err != nil {
 		return err
 	}
 	return t.withPatience(ctx, func(ctx context.Context) error { return t.lease.Tick(ctx, now, t.lap) })
@@ -145,25 +148,44 @@ func (t *term) fireDue(task *task, dues []Due, now time.Time) {
 			t.fire(task, due.Minute)
 		}
 	}
-	at, leftOut, ok := task.everyDue(now)
+	seconds, leftOut := task.everyDue(now)
 	if leftOut > 0 {
-		t.s.record(task.name(), "", "missed", at.Add(-task.schedule.Every()), fmt.Sprintf("%d instants up to this one", leftOut))
+		t.s.record(task.name(), "", "missed", seconds[0].Add(-task.schedule.Every()), fmt.Sprintf("%d instants up to this one", leftOut))
 	}
-	switch {
-	case !ok:
-	case task.backlog.count > 0:
-		t.s.record(task.name(), "", "skipped_overlap", at, "a run is due already")
-	default:
+	room := 1 // one that is due, and one that can begin at once
+	if !task.running && t.running < t.s.o.MaxRunning {
+		room = 2
+	}
+	for _, at := range seconds {
+		if task.backlog.count >= room {
+			t.s.record(task.name(), "", "skipped_overlap", at, "a run is due already")
+			continue
+		}
 		t.fire(task, at)
 	}
 }
 
 // fire gives a task one run more that is due.
 func (t *term) fire(task *task, at time.Time) {
-	if task.running || t.running >= t.s.o.MaxRunning {
-		t.s.record(task.name(), "", "pending", at, strconv.Itoa(task.backlog.count)+" before it")
+	t.fired = append(t.fired, firing{task, at, task.backlog.push(task.schedule, at)})
+}
+
+// firing is an instant at which a job has fired, and its place in the backlog.
+type firing struct {
+	task  *task
+	at    time.Time
+	place int
+}
+
+// notePending records what has fired and could not begin.
+func (t *term) notePending() {
+	for _, f := range t.fired {
+		if waiting := f.place - f.task.backlog.popped; waiting > 0 {
+			t.s.record(f.task.name(), "", "pending", f.at, strconv.Itoa(waiting-1)+" before it")
+		}
 	}
-	task.backlog.push(task.schedule, at)
+	clear(t.fired)
+	t.fired = t.fired[:0]
 }
 
 // load brings the tasks in line with the table of jobs. Where it cannot be read,

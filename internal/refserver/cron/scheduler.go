@@ -53,6 +53,8 @@ type Scheduler struct {
 	holder  string           // of this process, unique
 	changed chan struct{}    // holds a token when the table of jobs has changed
 	leading atomic.Bool
+	running atomic.Int64
+	due     atomic.Int64
 	add     func(truth.Record)
 }
 
@@ -73,6 +75,19 @@ func New(o Options) *Scheduler {
 // Leading says whether this process leads.
 func (s *Scheduler) Leading() bool { return s.leading.Load() }
 
+// Stats is the state of a Scheduler; what it has done is in ground truth. In a process
+// that does not lead, nothing runs and nothing is due.
+type Stats struct {
+	Leading bool  `json:"leading"`
+	Running int64 `json:"running"` // runs that last
+	Due     int64 `json:"due"`     // runs that wait for one of their job's, or for MaxRunning
+}
+
+// Stats returns the state of now.
+func (s *Scheduler) Stats() Stats {
+	return Stats{Leading: s.leading.Load(), Running: s.running.Load(), Due: s.due.Load()}
+}
+
 // Run schedules until ctx ends: it waits for the lead, fires while it has it, and
 // waits again where it loses it. At the end the runs that last are canceled and
 // waited for.
@@ -86,6 +101,8 @@ func (s *Scheduler) Run(ctx context.Context) {
 		s.leading.Store(true)
 		why := newTerm(s, lease, began).run(ctx)
 		s.leading.Store(false)
+		s.running.Store(0)
+		s.due.Store(0)
 		s.record("", "", "leader_lost", time.Time{}, why.Error())
 		s.o.Log.Info("cron: no longer leading", "reason", why)
 		release(ctx, lease)

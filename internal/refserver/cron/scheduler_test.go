@@ -265,11 +265,21 @@ func TestMaxRunning(t *testing.T) {
 		for i := range 40 {
 			b.schedule(s, fmt.Sprint("job-", i), "* * * * *")
 		}
-		time.Sleep(90 * time.Second)
+		time.Sleep(65 * time.Second)
+		want(t, "stats", Stats{Leading: true, Running: 32, Due: 8}, s.Stats())
+		time.Sleep(10 * time.Second)
+		want(t, "stats", Stats{Leading: true, Running: 8}, s.Stats())
+		time.Sleep(15 * time.Second)
 		stop()
+		want(t, "stats", Stats{}, s.Stats())
 		if b.most != 32 || len(b.calls) != 40 {
 			t.Errorf("%d runs, %d at once", len(b.calls), b.most)
 		}
+		pending := 0
+		for i := range 40 {
+			pending += b.events(fmt.Sprint("job-", i))["pending"]
+		}
+		want(t, "pending", 8, pending)
 	})
 }
 
@@ -392,6 +402,27 @@ func TestClockLeapsOfSeconds(t *testing.T) {
 	})
 }
 
+// A scheduler that is late by a few seconds leaves no more out than the rule for runs
+// that are due.
+func TestLateBySeconds(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.answer = answers(200, 10*time.Millisecond)
+		_, stop := b.start(Options{})
+		time.Sleep(100 * time.Millisecond)
+		if _, err := b.store.Schedule(b.t.Context(), "j", "1 seconds", "digest"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		b.leap(2 * time.Second) // as if it had stood still in between
+		time.Sleep(time.Second)
+		b.leap(4 * time.Second)
+		time.Sleep(time.Second)
+		stop()
+		want(t, "instants", []time.Duration{2 * time.Second, 3 * time.Second, 4 * time.Second, 6 * time.Second, 7 * time.Second}, b.scheduled("j"))
+		want(t, "events", map[string]int{"fired": 5, "succeeded": 5, "pending": 2, "skipped_overlap": 4}, b.events("j"))
+	})
+}
+
 func TestChangesAtRunTime(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.answer = answers(200, 30*time.Second)
@@ -504,25 +535,42 @@ func TestStartAndTakeover(t *testing.T) {
 	})
 }
 
-// What a leader leaves running is marked by the next.
-func TestServerRestarted(t *testing.T) {
+// What a leader has begun when it is killed is not begun again, though it had not
+// come to say so; it is marked as failed, and what else fell due is made up for.
+func TestKilledInATick(t *testing.T) {
 	inBubble(t, func(b *bench) {
+		time.Sleep(59 * time.Second)
+		minute := epoch.Add(time.Minute)
+		var ids [2]int64
+		for i, name := range []string{"begun", "due"} {
+			id, err := b.store.Schedule(b.t.Context(), name, "* * * * *", "digest")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids[i] = id
+		}
 		lease, err := b.store.Lead(b.t.Context(), "dead", leaseTTL)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := lease.Begin(b.t.Context(), store.Run{JobID: 1, ScheduledAt: epoch, StartTime: epoch, Command: "digest"}); err != nil {
+		if err := lease.Tick(b.t.Context(), time.Now(), 0); err != nil {
 			t.Fatal(err)
+		}
+		if _, ok, err := lease.Begin(b.t.Context(), store.Run{JobID: ids[0], ScheduledAt: minute, StartTime: minute, Command: "digest"}); !ok || err != nil {
+			t.Fatal(ok, err)
 		}
 		s, stop := b.start(Options{})
 		time.Sleep(Takeover)
-		runs, err := s.Runs(b.t.Context(), store.RunQuery{})
-		if err != nil || len(runs) != 1 || runs[0].Status != store.RunFailed || runs[0].ReturnMessage != "server restarted" {
-			t.Errorf("%+v, %v", runs, err)
-		}
 		if !s.Leading() {
 			t.Error("a dead leader's lease holds on")
 		}
 		stop()
+		want(t, "begun", minutes(), b.scheduled("begun"))
+		want(t, "events of what was begun", map[string]int{"taken": 1}, b.events("begun"))
+		want(t, "due", minutes(1), b.scheduled("due"))
+		runs, err := s.Runs(context.Background(), store.RunQuery{JobID: ids[0]})
+		if err != nil || len(runs) != 1 || runs[0].Status != store.RunFailed || runs[0].ReturnMessage != "server restarted" {
+			t.Errorf("%+v, %v", runs, err)
+		}
 	})
 }
