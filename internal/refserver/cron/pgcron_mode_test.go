@@ -181,7 +181,7 @@ func TestPgCronJobErrors(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := p.Schedule(ctx, "", "61 * * * *", "digest"); err == nil || !strings.Contains(err.Error(), "invalid schedule: 61 * * * *") {
+	if _, err := p.Schedule(ctx, "", "61 * * * *", "digest"); !errors.Is(err, ErrInvalidSchedule) || !strings.Contains(err.Error(), "invalid schedule: 61 * * * *") {
 		t.Errorf("a bad schedule: %v", err)
 	}
 	// What is no function's name is SQL and stays so.
