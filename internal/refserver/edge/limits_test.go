@@ -38,7 +38,7 @@ func spinner(t *testing.T) http.HandlerFunc {
 		}
 		d, _ := time.ParseDuration(query.Get("cpu"))
 		if err := spin(inv, d); err != nil {
-			if context.Cause(r.Context()) != err {
+			if !errors.Is(context.Cause(r.Context()), err) {
 				t.Errorf("told %v by Compute and %v by the context", err, context.Cause(r.Context()))
 			}
 			return

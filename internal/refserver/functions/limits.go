@@ -307,21 +307,21 @@ func (req *limitsRequest) set(fields map[string]string) error {
 			into = req.WaitUntil
 		}
 		var err error
-		switch {
-		case name == "wait_until":
-		case name == "cpu", name == "wait_until.cpu":
+		switch name {
+		case "wait_until":
+		case "cpu", "wait_until.cpu":
 			err = into.CPU.UnmarshalText(text)
-		case name == "memory", name == "wait_until.memory":
+		case "memory", "wait_until.memory":
 			err = into.Memory.UnmarshalText(text)
-		case name == "sleep", name == "wait_until.sleep":
+		case "sleep", "wait_until.sleep":
 			err = into.Sleep.UnmarshalText(text)
-		case name == "body":
+		case "body":
 			err = req.Body.UnmarshalText(text)
-		case name == "status":
+		case "status":
 			if req.Status, err = strconv.Atoi(string(text)); err != nil {
 				err = fmt.Errorf("%q: want a whole number", text)
 			}
-		case name == "stream":
+		case "stream":
 			if req.Stream, err = strconv.ParseBool(string(text)); err != nil {
 				err = fmt.Errorf("%q: want true or false", text)
 			}
