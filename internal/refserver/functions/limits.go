@@ -62,7 +62,7 @@ type limits struct {
 // load is work of a stated size.
 type load struct {
 	CPU    duration
-	Memory size
+	Memory edge.Size
 	Sleep  duration
 }
 
@@ -71,7 +71,7 @@ type limitsRequest struct {
 	load
 	WaitUntil *load
 	Status    int
-	Body      size
+	Body      edge.Size
 	Stream    bool
 }
 

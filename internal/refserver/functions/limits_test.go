@@ -158,21 +158,17 @@ func TestLimitsNamesTheFieldThatCannotBe(t *testing.T) {
 	}
 }
 
-func FuzzAmounts(f *testing.F) {
-	for _, text := range []string{"7MB", "64KiB", "0", "12B", "1.5s", "9223372036854775807", "8796093022208MB"} {
+func FuzzDuration(f *testing.F) {
+	for _, text := range []string{"1.5s", "0", "-2m", "1h1ns"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		var s size
-		if err := s.UnmarshalText([]byte(text)); err == nil && s < 0 {
-			t.Errorf("%q is %d bytes", text, s)
+		var d, again duration
+		if d.UnmarshalText([]byte(text)) != nil {
+			return
 		}
-		var d duration
-		if err := d.UnmarshalText([]byte(text)); err == nil {
-			var again duration
-			if err := again.UnmarshalText([]byte(d.String())); err != nil || again != d {
-				t.Errorf("%q is %s, and that %s, %v", text, d, again, err)
-			}
+		if err := again.UnmarshalText([]byte(d.String())); err != nil || again != d {
+			t.Errorf("%q is %s, and that %s, %v", text, d, again, err)
 		}
 	})
 }
