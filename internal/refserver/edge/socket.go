@@ -20,7 +20,7 @@ func (inv *Invocation) Detach() (closed func()) {
 		defer p.unlock()
 		inv.detached = false
 		if inv.returned {
-			p.leave(inv)
+			_ = p.leave(inv) // what had ended it has cut the socket
 		}
 	}
 }

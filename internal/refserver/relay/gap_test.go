@@ -112,7 +112,7 @@ func TestRedisGapAtTheBeginningIsCounted(t *testing.T) {
 	server.Kill(t)
 	h := newHouse(t, 2, Options{Broker: server.URL})
 	for i, r := range h.all {
-		await(t, "the broker to be away", func() bool { _, _, up := r.broker.(*redis).outbox.counts(); return !up }, func() any { return h.logs[i] })
+		await(t, "the broker to be away", func() bool { return !r.Stats().Broker.Connected }, func() any { return h.logs[i] })
 	}
 	h.publishAll(t, 2)
 	server.Start(t)
