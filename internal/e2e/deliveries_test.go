@@ -5,11 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +23,7 @@ var deliveries = flag.Int("deliveries", 1_000_000, "deliveries that BenchmarkDel
 // multiple of a bare handler's.
 const deliveriesLimit = 1.2
 
-// BenchmarkDeliveries has the relay and a bare gorilla/websocket handler, each a
+// BenchmarkDeliveries has the relay and a bare handler (testdata/barerelay), each a
 // process of its own, make a million deliveries of 256 bytes to ten rooms of 100, in
 // turn and three times each, and fails where the relay's CPU time for them is above
 // 1.2 times the other's, comparing the least of each.
@@ -57,7 +55,7 @@ func TestDeliveriesBesideABareHandler(t *testing.T) {
 func compareDeliveries(t testing.TB, n, rounds int) (ours, bare time.Duration) {
 	t.Helper()
 	relay := startServer(t)
-	url, process := startBare(t)
+	url, process := startBareRelay(t)
 	both := []*audience{
 		newAudience(t, "ws"+strings.TrimPrefix(relay.URL, "http")+"/functions/v1/ws-relay", relay.cmd.Process),
 		newAudience(t, url, process),
@@ -129,7 +127,7 @@ func (a *audience) deliver(t testing.TB, n int) time.Duration {
 	t.Helper()
 	const each = audienceRooms * (audienceMembers - 1)
 	payload := make([]byte, audiencePayload)
-	before := cpuTime(t, a.server)
+	before := cpuTime(t, a.server.Pid)
 	for range n / each {
 		a.arrived.Add(each)
 		for _, speaker := range a.speakers {
@@ -139,37 +137,17 @@ func (a *audience) deliver(t testing.TB, n int) time.Duration {
 		}
 		a.arrived.Wait()
 	}
-	return cpuTime(t, a.server) - before
+	return cpuTime(t, a.server.Pid) - before
 }
 
-// cpuTime is what a process has used, user and system.
-func cpuTime(t testing.TB, p *os.Process) time.Duration {
+// startBareRelay starts testdata/barerelay, which is ended with the test.
+func startBareRelay(t testing.TB) (url string, p *os.Process) {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid))
-	if err != nil {
-		t.Fatal(err)
+	path := filepath.Join(bin, "barerelay")
+	if out, err := exec.Command("go", "build", "-o", path, "./testdata/barerelay").CombinedOutput(); err != nil {
+		t.Fatalf("build the bare relay: %v\n%s", err, out)
 	}
-	_, rest, _ := strings.Cut(string(b), ") ") // the name may hold spaces
-	fields := strings.Fields(rest)
-	var ticks int
-	for _, field := range fields[11:13] { // utime, stime
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * (time.Second / 100) // USER_HZ
-}
-
-// envBare makes this program a bare handler instead of a test.
-const envBare = "EDGELOAD_BARE_HANDLER"
-
-// startBare starts the bare handler in a process of its own.
-func startBare(t testing.TB) (url string, p *os.Process) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), envBare+"=1")
+	cmd := exec.Command(path)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -179,67 +157,13 @@ func startBare(t testing.TB) (url string, p *os.Process) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it keeps nothing
+		_ = cmd.Process.Kill() // it has no other end
 		_ = cmd.Wait()
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if err != nil || !ok {
+		t.Fatalf("the bare relay said %q: %v", line, err)
 	}
-	return strings.TrimSpace(line), cmd.Process
-}
-
-// serveBare is the least that passes messages on with gorilla/websocket: a map of
-// rooms, and the reader of a message writes its one frame to everyone else. A peer
-// that does not read would stop the room.
-func serveBare() int {
-	type peer struct {
-		sync.Mutex
-		*websocket.Conn
-	}
-	var mu sync.Mutex
-	rooms := make(map[string][]*peer)
-	upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }, WriteBufferPool: &sync.Pool{}}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	fmt.Printf("ws://%s/\n", ln.Addr())
-	err = http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := upgrader.Upgrade(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer func() { _ = conn.Close() }()
-		me, room := &peer{Conn: conn}, r.URL.Query().Get("room")
-		mu.Lock()
-		rooms[room] = append(rooms[room], me)
-		mu.Unlock()
-		for {
-			kind, payload, err := conn.ReadMessage()
-			if err != nil {
-				return
-			}
-			frame, err := websocket.NewPreparedMessage(kind, payload)
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			peers := rooms[room]
-			mu.Unlock()
-			for _, p := range peers {
-				if p != me {
-					p.Lock()
-					err = p.WritePreparedMessage(frame)
-					p.Unlock()
-					if err != nil {
-						return
-					}
-				}
-			}
-		}
-	}))
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+	return url, cmd.Process
 }

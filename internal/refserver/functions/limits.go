@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgeload/edgeload/internal/refserver/edge"
@@ -25,7 +26,11 @@ const (
 	maxSleep         = 15 * time.Minute
 	maxMemory        = 512 << 20
 	maxBody          = 64 << 20
+	maxMemoryAll     = 1 << 30 // of all calls together
 )
+
+// errMemoryAll is what a call gets for which there is no memory left.
+var errMemoryAll = errors.New("memory: other calls hold 1024MB together already")
 
 // Limits is the function that meets each limit on purpose. It takes, as JSON by POST
 // or in the query by GET, what to do, and does it in this order:
@@ -40,7 +45,8 @@ const (
 //
 // Sizes are whole numbers with B, KB, MB, KiB or MiB; KB and MB are 2^10 and 2^20
 // bytes here, as in the limits. Where a field cannot be, the answer is 400 and names
-// it; where the worker has as many background tasks as it may, 503.
+// it; where the worker has as many background tasks as it may, or all calls together
+// hold 1024MB, 503.
 //
 // Memory is really allocated and every page of it written to, CPU time is really
 // used. With stream, the bytes before the body are dots, one a step.
@@ -48,12 +54,15 @@ func Limits(log *slog.Logger) http.Handler {
 	return &limits{log: log}
 }
 
-type limits struct{ log *slog.Logger }
+type limits struct {
+	log  *slog.Logger
+	held atomic.Int64 // by all calls
+}
 
 // load is work of a stated size.
 type load struct {
 	CPU    duration
-	Memory size
+	Memory edge.Size
 	Sleep  duration
 }
 
@@ -62,7 +71,7 @@ type limitsRequest struct {
 	load
 	WaitUntil *load
 	Status    int
-	Body      size
+	Body      edge.Size
 	Stream    bool
 }
 
@@ -99,14 +108,18 @@ func (f *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	inv := edge.InvocationOf(r.Context())
-	report, err := req.run(r.Context(), inv, step)
+	report, err := f.run(r.Context(), inv, &req.load, step)
+	if errors.Is(err, errMemoryAll) && !req.Stream {
+		edge.WriteError(w, http.StatusServiceUnavailable, "", err.Error())
+		return
+	}
 	if err != nil {
 		f.log.Debug("stopped", "function", NameLimits, "reason", err)
 		return // the limit's answer is the server's
 	}
 	if req.WaitUntil != nil {
 		err := inv.WaitUntil(func(ctx context.Context) {
-			if _, err := req.WaitUntil.run(ctx, inv, func() {}); err != nil {
+			if _, err := f.run(ctx, inv, req.WaitUntil, func() {}); err != nil {
 				f.log.Debug("background task stopped", "function", NameLimits, "reason", err)
 			}
 		})
@@ -150,7 +163,7 @@ func answerLimits(w http.ResponseWriter, req *limitsRequest, report limitsReport
 
 // run does the work. The error is a limit's, or the end of ctx; what was done until
 // then is returned with it.
-func (l *load) run(ctx context.Context, inv *edge.Invocation, step func()) (done load, err error) {
+func (f *limits) run(ctx context.Context, inv *edge.Invocation, l *load, step func()) (done load, err error) {
 	var kept []byte
 	if l.Memory > 0 {
 		step()
@@ -158,6 +171,10 @@ func (l *load) run(ctx context.Context, inv *edge.Invocation, step func()) (done
 			return done, err
 		}
 		defer inv.Release(int64(l.Memory))
+		defer f.held.Add(-int64(l.Memory))
+		if f.held.Add(int64(l.Memory)) > maxMemoryAll {
+			return done, errMemoryAll
+		}
 		kept = make([]byte, l.Memory)
 		for i := 0; i < len(kept); i += 4 << 10 {
 			kept[i] = 1
@@ -166,7 +183,8 @@ func (l *load) run(ctx context.Context, inv *edge.Invocation, step func()) (done
 	}
 	if l.CPU > 0 {
 		step()
-		if done.CPU, err = burn(inv, l.CPU); err != nil {
+		used, err := burn(inv, time.Duration(l.CPU))
+		if done.CPU = duration(used); err != nil {
 			return done, err
 		}
 	}
@@ -185,22 +203,6 @@ func (l *load) run(ctx context.Context, inv *edge.Invocation, step func()) (done
 		return done, errors.New("the memory was not kept")
 	}
 	return done, nil
-}
-
-// burn uses up CPU time, as the invocation counts it.
-func burn(inv *edge.Invocation, want duration) (duration, error) {
-	const rounds = 200_000 // well below a millisecond
-	before := inv.CPU()
-	x := uint64(want)
-	err := inv.Compute(func() bool {
-		for range rounds {
-			x ^= x << 13
-			x ^= x >> 7
-			x ^= x << 17
-		}
-		return x != 0 && inv.CPU()-before < time.Duration(want)
-	})
-	return duration(inv.CPU() - before), err
 }
 
 // readLimits reads what the call asks for; the error names the field.
@@ -283,29 +285,28 @@ func (req *limitsRequest) set(fields map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		text := []byte(fields[name])
 		into := &req.load
-		inner, background := strings.CutPrefix(name, "wait_until")
-		if background {
+		if name == "wait_until" || strings.HasPrefix(name, "wait_until.") {
 			if req.WaitUntil == nil {
 				req.WaitUntil = new(load)
 			}
 			into = req.WaitUntil
 		}
 		var err error
-		switch {
-		case background && inner == "":
-		case name == "cpu" || inner == ".cpu":
+		switch name {
+		case "wait_until":
+		case "cpu", "wait_until.cpu":
 			err = into.CPU.UnmarshalText(text)
-		case name == "memory" || inner == ".memory":
+		case "memory", "wait_until.memory":
 			err = into.Memory.UnmarshalText(text)
-		case name == "sleep" || inner == ".sleep":
+		case "sleep", "wait_until.sleep":
 			err = into.Sleep.UnmarshalText(text)
-		case name == "body":
+		case "body":
 			err = req.Body.UnmarshalText(text)
-		case name == "status":
+		case "status":
 			if req.Status, err = strconv.Atoi(string(text)); err != nil {
 				err = fmt.Errorf("%q: want a whole number", text)
 			}
-		case name == "stream":
+		case "stream":
 			if req.Stream, err = strconv.ParseBool(string(text)); err != nil {
 				err = fmt.Errorf("%q: want true or false", text)
 			}
