@@ -28,7 +28,7 @@ const deliveriesLimit = 1.2
 // turn and three times each, and fails where the relay's CPU time for them is above
 // 1.2 times the other's, comparing the least of each.
 //
-// It is a benchmark so that go test leaves it alone: make scale-server.
+// It is a benchmark so that go test leaves it alone.
 func BenchmarkDeliveries(b *testing.B) {
 	for b.Loop() {
 		ours, bare := compareDeliveries(b, *deliveries, 3)
