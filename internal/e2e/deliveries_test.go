@@ -54,7 +54,7 @@ func TestDeliveriesBesideABareHandler(t *testing.T) {
 // took for n deliveries, over so many rounds.
 func compareDeliveries(t testing.TB, n, rounds int) (ours, bare time.Duration) {
 	t.Helper()
-	relay := startServer(t)
+	relay := startServer(t, "--relay-ping", "30m", "--relay-idle", "1h") // the audience answers no pings
 	url, process := startBareRelay(t)
 	both := []*audience{
 		newAudience(t, "ws"+strings.TrimPrefix(relay.URL, "http")+"/functions/v1/ws-relay", relay.cmd.Process),
@@ -104,13 +104,7 @@ func newAudience(t testing.TB, url string, server *os.Process) *audience {
 			readers.Go(func() {
 				raw, frame := bufio.NewReader(conn.NetConn()), make([]byte, 4+audiencePayload)
 				for {
-					if _, err := io.ReadFull(raw, frame[:2]); err != nil {
-						return
-					}
-					if frame[0] == 0x89 { // a ping, which an hour of silence would allow to ignore
-						continue
-					}
-					if _, err := io.ReadFull(raw, frame[2:]); err != nil {
+					if _, err := io.ReadFull(raw, frame); err != nil || frame[0] != 0x82 {
 						return
 					}
 					a.arrived.Done()
@@ -135,7 +129,16 @@ func (a *audience) deliver(t testing.TB, n int) time.Duration {
 				t.Fatal(err)
 			}
 		}
-		a.arrived.Wait()
+		arrived := make(chan struct{})
+		go func() {
+			a.arrived.Wait()
+			close(arrived)
+		}()
+		select {
+		case <-arrived:
+		case <-time.After(30 * time.Second):
+			t.Fatal("a message has not reached everyone in 30 s")
+		}
 	}
 	return cpuTime(t, a.server.Pid) - before
 }
