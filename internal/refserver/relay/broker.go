@@ -1,6 +1,9 @@
 package relay
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // broker decides how far a message goes.
 type broker interface {
@@ -23,8 +26,8 @@ type channel interface {
 	joined(ctx context.Context) error
 
 	// publish passes on what p has sent, for everyone in the room but p. The payload
-	// is copied where it is kept. The error says that it could not be framed.
-	publish(p *Peer, kind int, payload []byte) error
+	// is copied where it is kept.
+	publish(p *Peer, kind int, payload []byte)
 
 	// close is called when the last member has left, under the lock of the shard.
 	close()
@@ -49,39 +52,26 @@ func (memory) close() {}
 
 // publish queues the message for the members in the sender's worker, and counts
 // those in the others as what the split has cost.
-func (memory) publish(p *Peer, kind int, payload []byte) error {
+func (memory) publish(p *Peer, kind int, payload []byte) {
 	d := p.part
 	c := &d.room.shard.counters
 	peers := d.peers()
-	others, stamped := audience(peers, p)
+	others := len(peers) // p may have been added since the peers were looked at
+	if slices.Contains(peers, p) {
+		others--
+	}
 	// Read after the peers, the census may be ahead of them or behind.
 	if elsewhere := int(d.room.size.Load()) - 1 - others; elsewhere > 0 {
 		c.split.Add(uint64(elsewhere))
 	}
 	if others == 0 {
-		return nil
+		return
 	}
-	m, err := newMessage(kind, payload, stamped)
-	if err != nil {
-		return err
-	}
+	m := newMessage(kind, payload)
 	c.offered.Add(uint64(others))
 	for _, q := range peers {
 		if q != p {
 			q.push(m)
 		}
 	}
-	return nil
-}
-
-// audience counts the peers other than the sender, and says whether one of them is
-// stamped.
-func audience(peers []*Peer, sender *Peer) (others int, stamped bool) {
-	for _, q := range peers {
-		if q != sender {
-			others++
-			stamped = stamped || q.stamped
-		}
-	}
-	return others, stamped
 }

@@ -1,36 +1,40 @@
 package relay
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// message is one published message: its frame, shared by all receivers, and
-// the size of its payload. Where a receiver is stamped the payload itself is there.
+// message is one published message: its frame, shared by all receivers.
 type message struct {
-	frame   *websocket.PreparedMessage
-	size    int
-	kind    int
-	payload []byte // nil unless a receiver is stamped
+	frame []byte
+	size  int // of the payload, which ends the frame
+	kind  int
 }
 
-// newMessage frames a payload, which is copied.
-func newMessage(kind int, payload []byte, stamped bool) (*message, error) {
-	frame, err := websocket.NewPreparedMessage(kind, payload)
-	if err != nil {
-		return nil, fmt.Errorf("frame message of %d bytes: %w", len(payload), err)
+// newMessage frames a payload, which is copied: one frame, whole and not masked, as a
+// server sends it (RFC 6455, section 5.2).
+func newMessage(kind int, payload []byte) *message {
+	n := len(payload)
+	frame := make([]byte, 0, 10+n)
+	frame = append(frame, 0x80|byte(kind))
+	switch {
+	case n < 126:
+		frame = append(frame, byte(n))
+	case n < 1<<16:
+		frame = binary.BigEndian.AppendUint16(append(frame, 126), uint16(n))
+	default:
+		frame = binary.BigEndian.AppendUint64(append(frame, 127), uint64(n))
 	}
-	m := &message{frame: frame, size: len(payload), kind: kind}
-	if stamped {
-		m.payload = bytes.Clone(payload)
-	}
-	return m, nil
+	return &message{frame: append(frame, payload...), size: n, kind: kind}
 }
+
+// payload is what was published.
+func (m *message) payload() []byte { return m.frame[len(m.frame)-m.size:] }
 
 // ending is why a peer gets no more messages.
 type ending struct {
@@ -92,13 +96,13 @@ func (p *Peer) ID() uint64 { return p.id }
 // Publish passes a message on to everyone in the room but p, as far as the broker
 // reaches, and waits for none of them; with Redis it may wait for a place in the
 // queue. kind is websocket.TextMessage or websocket.BinaryMessage; payload is
-// copied. The error says that the message could not be framed.
-func (p *Peer) Publish(kind int, payload []byte) error {
+// copied.
+func (p *Peer) Publish(kind int, payload []byte) {
 	r := p.part.room
 	c := &r.shard.counters
 	c.received.Add(1)
 	c.receivedBytes.Add(uint64(len(payload)))
-	return r.channel.publish(p, kind, payload)
+	r.channel.publish(p, kind, payload)
 }
 
 // Leave takes the peer out of its room and drops what waits for it. Leaving

@@ -31,9 +31,7 @@
 // Peer.Start afterwards, so that a client that has seen its 101 misses nothing.
 //
 // A message is framed once in a process, and the same bytes are written to
-// every receiver. Framing costs a fixed scratch buffer of about 4 KiB of garbage
-// beside the frame itself, whatever the number of receivers; a frame lives until
-// its last receiver has taken or dropped it.
+// every receiver; a frame lives until its last receiver has taken or dropped it.
 //
 // Publishing to memory holds no lock of the room: it walks a snapshot of the
 // members and takes only the lock of each receiver's queue, for the time of one

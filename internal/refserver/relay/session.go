@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -20,6 +21,7 @@ type session struct {
 	ping     *time.Timer
 	watch    *time.Timer   // nil until the first write
 	readDone chan struct{} // closed when the reading side has ended
+	closed   atomic.Bool   // the reading side sends, or has sent, a Close frame
 	buf      []byte        // of the writing side: the stamped message being written
 }
 
@@ -68,8 +70,14 @@ func (s *session) read() error {
 	s.conn.SetPingHandler(func(data string) error {
 		// An error of this write stays with the connection, where the writing
 		// side meets it.
-		_ = s.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(o.WriteTimeout))
+		_ = s.control(websocket.PongMessage, []byte(data))
 		s.alive()
+		return nil
+	})
+	s.conn.SetCloseHandler(func(code int, _ string) error {
+		s.closed.Store(true)
+		// The peer has said what it had to: it may not care for the answer.
+		_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(o.CloseTimeout))
 		return nil
 	})
 	s.alive()
@@ -113,7 +121,8 @@ func (s *session) relay(kind int, payload io.Reader) error {
 	if kind == websocket.TextMessage && !utf8.Valid(buf.Bytes()) {
 		return errInvalidText
 	}
-	return s.peer.Publish(kind, buf.Bytes())
+	s.peer.Publish(kind, buf.Bytes())
+	return nil
 }
 
 // payloadReader reads a message and notes that the peer is alive as its bytes
@@ -168,6 +177,7 @@ func (s *session) settle(err error) {
 		c.idle.Add(1)
 		code, text = websocket.ClosePolicyViolation, "idle timeout"
 	}
+	s.closed.Store(true)
 	until := time.Now().Add(s.peer.options().CloseTimeout)
 	if code != 0 && s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), until) != nil {
 		return // it cannot be told

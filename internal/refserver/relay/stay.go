@@ -46,10 +46,9 @@ func (s *stay) joined(ctx context.Context) error {
 }
 
 // publish queues the message.
-func (s *stay) publish(p *Peer, kind int, payload []byte) error {
+func (s *stay) publish(p *Peer, kind int, payload []byte) {
 	e := envelope{kind: byte(kind), origin: s.origin, sender: p.id, payload: payload}
 	s.redis.outbox.publish(s, appendEnvelope(make([]byte, 0, envelopeHeader+len(payload)), &e))
-	return nil
 }
 
 // close gives the subscription up.
@@ -112,17 +111,15 @@ func (s *stay) hear(e *envelope) {
 			sender = e.sender
 		}
 		s.redis.received.Add(1)
-		if err := s.room.deliver(sender, int(e.kind), e.payload); err != nil {
-			s.redis.options.Logger.Warn("message from the broker", "room", s.room.name, "error", err)
-		}
+		s.room.deliver(sender, int(e.kind), e.payload)
 	}
 }
 
 // deliver queues a message from the broker for every member of the room but the
 // sender, 0 where that is in another process.
-func (r *room) deliver(sender uint64, kind int, payload []byte) error {
+func (r *room) deliver(sender uint64, kind int, payload []byte) {
 	parts := *r.parts.Load()
-	total, stamped := 0, false
+	total := 0
 	audiences := make([][]*Peer, 0, 8)
 	for _, d := range parts {
 		peers := d.peers()
@@ -130,17 +127,13 @@ func (r *room) deliver(sender uint64, kind int, payload []byte) error {
 		for _, q := range peers {
 			if q.id != sender {
 				total++
-				stamped = stamped || q.stamped
 			}
 		}
 	}
 	if total == 0 {
-		return nil
+		return
 	}
-	m, err := newMessage(kind, payload, stamped)
-	if err != nil {
-		return err
-	}
+	m := newMessage(kind, payload)
 	r.shard.counters.offered.Add(uint64(total))
 	for _, peers := range audiences {
 		for _, q := range peers {
@@ -149,5 +142,4 @@ func (r *room) deliver(sender uint64, kind int, payload []byte) error {
 			}
 		}
 	}
-	return nil
 }

@@ -17,7 +17,7 @@ func (s *session) write() {
 		turn := s.peer.next()
 		switch {
 		case turn.ping:
-			if err := s.conn.WriteControl(websocket.PingMessage, nil, s.writeDeadline()); err != nil {
+			if err := s.control(websocket.PingMessage, nil); err != nil {
 				s.fail(err)
 				s.peer.stopped()
 				return
@@ -38,6 +38,15 @@ func (s *session) write() {
 	}
 }
 
+// control writes a ping or a pong. Its deadline is taken back, for it would hold for
+// the messages too, whose time is watched otherwise.
+func (s *session) control(kind int, data []byte) error {
+	if err := s.conn.WriteControl(kind, data, s.writeDeadline()); err != nil {
+		return err
+	}
+	return s.conn.NetConn().SetWriteDeadline(time.Time{})
+}
+
 // deliver writes one message, and counts it as written or dropped.
 func (s *session) deliver(m *message) error {
 	c := s.peer.counters()
@@ -56,13 +65,20 @@ func (s *session) deliver(m *message) error {
 	return nil
 }
 
-// put writes one message, behind a stamp where the peer is told of its writes.
+// put writes one message, behind a stamp where the peer is told of its writes. A
+// frame that is made goes past gorilla/websocket: a write to the connection is whole
+// among others, those of control frames too. None follows a Close frame that the
+// reading side is known to have sent.
 func (s *session) put(m *message) error {
+	if s.closed.Load() {
+		return websocket.ErrCloseSent
+	}
 	if !s.peer.stamped {
-		return s.conn.WritePreparedMessage(m.frame)
+		_, err := s.conn.NetConn().Write(m.frame)
+		return err
 	}
 	s.buf = wire.AppendStamp(s.buf[:0], time.Now())
-	s.buf = append(s.buf, m.payload...)
+	s.buf = append(s.buf, m.payload()...)
 	return s.conn.WriteMessage(m.kind, s.buf)
 }
 
