@@ -57,7 +57,7 @@ func TestDeliveriesBesideABareHandler(t *testing.T) {
 func compareDeliveries(t testing.TB, n, rounds int) (ours, bare time.Duration) {
 	t.Helper()
 	relay := startServer(t)
-	url, process := startBare(t)
+	url, process := startBareRelay(t)
 	both := []*audience{
 		newAudience(t, "ws"+strings.TrimPrefix(relay.URL, "http")+"/functions/v1/ws-relay", relay.cmd.Process),
 		newAudience(t, url, process),
@@ -165,8 +165,8 @@ func cpuTime(t testing.TB, p *os.Process) time.Duration {
 // envBare makes this program a bare handler instead of a test.
 const envBare = "EDGELOAD_BARE_HANDLER"
 
-// startBare starts the bare handler in a process of its own.
-func startBare(t testing.TB) (url string, p *os.Process) {
+// startBareRelay starts the bare handler in a process of its own.
+func startBareRelay(t testing.TB) (url string, p *os.Process) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), envBare+"=1")
