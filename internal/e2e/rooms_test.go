@@ -163,7 +163,7 @@ func rss(t *testing.T, p *os.Process) int64 {
 }
 
 // counter is the sum of the Prometheus samples whose name contains part.
-func counter(t *testing.T, page, part string) float64 {
+func counter(t testing.TB, page, part string) float64 {
 	t.Helper()
 	var sum float64
 	for line := range strings.Lines(page) {

@@ -78,7 +78,8 @@ func (s Schedule) Next(after time.Time) time.Time {
 		shift := floorDiv(int64(offset), 60)
 		until := end
 		if _, change := t.ZoneBounds(); !change.IsZero() {
-			until = min(end, -floorDiv(-change.Unix(), 60))
+			// On the last day of a leap year time gives a bound that is past.
+			until = min(end, max(from+1, -floorDiv(-change.Unix(), 60)))
 		}
 		if m, ok := s.search(from+shift, until+shift); ok {
 			return time.Unix((m-shift)*60, 0).In(after.Location())

@@ -15,21 +15,15 @@ import (
 // Only what runs under Compute is: the rest of a function's work is handing bytes
 // on. On systems other than Linux the wall time of the steps is charged.
 func (inv *Invocation) Compute(step func() (more bool)) error {
-	p := inv.worker.pool
-	if p == nil {
-		for step() {
-		}
-		return nil
-	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if err := p.charge(inv, 0); err != nil {
+	if err := inv.charge(0); err != nil {
 		return err
 	}
 	for before := threadCPU(); ; {
 		more := step()
 		now := threadCPU()
-		if err := p.charge(inv, now-before); err != nil {
+		if err := inv.charge(now - before); err != nil {
 			return err
 		}
 		if !more {
@@ -41,10 +35,17 @@ func (inv *Invocation) Compute(step func() (more bool)) error {
 
 // charge books CPU time. The error is the end of the worker, which may be the CPU
 // limit.
-func (p *pool) charge(inv *Invocation, used time.Duration) error {
+func (inv *Invocation) charge(used time.Duration) error {
+	w := inv.worker
+	p := w.pool
+	if p == nil {
+		inv.mu.Lock()
+		defer inv.mu.Unlock()
+		inv.cpu += used
+		return nil
+	}
 	p.mu.Lock()
 	defer p.unlock()
-	w := inv.worker
 	inv.cpu += used
 	w.cpu += used
 	p.counts.cpu += used
@@ -68,4 +69,17 @@ func (p *pool) charge(inv *Invocation, used time.Duration) error {
 		w.dropIfIdle()
 	}
 	return nil
+}
+
+// CPU is the CPU time that was charged to the invocation.
+func (inv *Invocation) CPU() time.Duration {
+	p := inv.worker.pool
+	if p == nil {
+		inv.mu.Lock()
+		defer inv.mu.Unlock()
+		return inv.cpu
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return inv.cpu
 }

@@ -46,6 +46,8 @@ type Invocation struct {
 	memory     int64
 	conn       net.Conn  // what the function took over
 	ended      *EndError // its worker has died under it
+	detached   bool      // the function may return before the connection is closed
+	returned   bool      // it has
 
 	mu    sync.Mutex // keeps stop and idle away from an answer whose handler has returned
 	done  bool

@@ -139,7 +139,7 @@ func (p *pool) await(ctx context.Context, w *waiter, late <-chan time.Time) (err
 		if ctx.Err() == nil {
 			return nil
 		}
-		p.leave(w.inv)
+		_ = p.leave(w.inv) // err says why
 		return err
 	}
 	p.waiting = slices.Delete(p.waiting, i, i+1)
@@ -171,7 +171,7 @@ func (p *pool) awaitBoot(ctx context.Context, inv *Invocation, late <-chan time.
 	if errors.Is(err, errNoWorker) {
 		p.counts.refused++
 	}
-	p.leave(inv)
+	_ = p.leave(inv) // err says why
 	return err
 }
 

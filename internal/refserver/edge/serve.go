@@ -30,7 +30,7 @@ func (f *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inv.answer.inv = inv
 	inv.answer.limits = &s.limits
 	inv.answer.buffers = s.limits.buffers()
-	defer f.count(inv, r, start)
+	defer f.end(inv, r, start)
 
 	if s.auth.guardsFunctions() && r.Method != http.MethodOptions {
 		role, refusal := s.auth.verify(r.Header.Get("Authorization"))
@@ -83,6 +83,10 @@ func (f *served) conclude(inv *Invocation, reason any) {
 	p := f.pool
 	a := &inv.answer
 	p.mu.Lock()
+	if reason == nil && inv.lingers() {
+		p.unlock()
+		return
+	}
 	if a.tooBig {
 		p.counts.tooBig++
 	}
@@ -123,6 +127,14 @@ func (f *served) conclude(inv *Invocation, reason any) {
 		a.refuse(http.StatusInternalServerError, CodeWorkerError, "the function ended with an uncaught error")
 	default:
 		a.finish()
+	}
+}
+
+// end counts a request that has ended, and lets go of it where a socket goes on.
+func (f *served) end(inv *Invocation, r *http.Request, start time.Time) {
+	f.count(inv, r, start)
+	if inv.returned {
+		inv.drop()
 	}
 }
 

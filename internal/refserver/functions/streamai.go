@@ -1,7 +1,6 @@
 package functions
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,31 +10,61 @@ import (
 	"net/http"
 
 	"github.com/edgeload/edgeload/internal/refserver/edge"
-	"github.com/edgeload/edgeload/internal/wire"
+	"github.com/edgeload/edgeload/internal/refserver/llm"
 )
 
 const (
 	maxPromptBody = 1 << 20 // bytes of a request's body
-	pipeBuffer    = 4 << 10 // bytes read from the upstream at once
+	maxAnswer     = 1024    // tokens that are asked for, as in the guide
+
+	// QueryAPI in stream-ai's query names the API to ask, as llm.ParseAPI reads it.
+	QueryAPI = "api"
+
+	modelAnthropic = "claude-haiku-4-5" // the guide's
+	modelOpenAI    = "gpt-5-mini"
 )
+
+// answeredHeaders are what a client gets to see of an upstream's header.
+var answeredHeaders = []string{"Content-Type", "Retry-After", "Retry-After-Ms", "Request-Id", "X-Request-Id"}
+
+// StreamAIOptions sets up stream-ai.
+type StreamAIOptions struct {
+	API       llm.API  // asked where a request names none
+	Anthropic Upstream // nil: a request for it is answered 400
+	OpenAI    Upstream // nil: a request for it is answered 400
+
+	AnthropicModel string // empty: the guide's, claude-haiku-4-5
+	OpenAIModel    string // empty: gpt-5-mini
+
+	Log *slog.Logger // nil: discard
+}
 
 // StreamAI is the guide's stream-ai: it takes {"prompt": …} by POST, asks the
 // upstream for a stream of the answer and pipes that to the client, flushing
-// every piece as it comes. The simulator's headers (wire.SimHeaders) are passed
-// on.
+// every piece as it comes. ?api=anthropic or ?api=openai names the upstream's API,
+// in whose form the client gets the stream. The simulator's headers
+// (wire.SimHeaders) are passed on.
 //
 // Where the guide falls short this does not follow it: an upstream error
 // keeps its status, body and Retry-After instead of turning into 200; an
 // unreachable upstream is 502 EDGE_FUNCTION_ERROR; a body without a prompt is
 // 400; an upstream that breaks off cuts the client's stream too, so that it
 // cannot be taken for complete; and a client that leaves stops the upstream.
-func StreamAI(upstream *Upstream, log *slog.Logger) http.Handler {
-	return &streamAI{upstream: upstream, log: log}
+func StreamAI(opts StreamAIOptions) http.Handler {
+	if opts.AnthropicModel == "" {
+		opts.AnthropicModel = modelAnthropic
+	}
+	if opts.OpenAIModel == "" {
+		opts.OpenAIModel = modelOpenAI
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	return &streamAI{StreamAIOptions: opts}
 }
 
 type streamAI struct {
-	upstream *Upstream
-	log      *slog.Logger
+	StreamAIOptions
 }
 
 // ServeHTTP answers one prompt.
@@ -43,41 +72,53 @@ func (s *streamAI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !edge.AllowMethod(w, r, http.MethodPost) {
 		return
 	}
-	prompt, err := readPrompt(w, r)
+	upstream, body, err := s.request(w, r)
 	if err != nil {
 		edge.WriteError(w, http.StatusBadRequest, "", err.Error())
 		return
 	}
-	resp, err := s.ask(r.Context(), prompt, r.Header)
-	if err != nil {
+	answer := newUpstreamAnswer(w)
+	defer s.logCut(r.Context(), answer)
+	if err := upstream.Answer(r.Context(), answer, body, r.Header); err != nil {
 		if r.Context().Err() == nil {
-			s.log.Warn("upstream unreachable", "function", NameStreamAI, "error", err)
+			s.Log.Warn("upstream unreachable", "function", NameStreamAI, "error", err)
 		}
 		edge.WriteError(w, http.StatusBadGateway, edge.CodeFunctionError, "the upstream could not be reached")
-		return
 	}
-	defer func() { _ = resp.Body.Close() }() // drops what is unread and, with it, the upstream's stream
+	answer.done = true
+}
 
-	h := w.Header()
-	if resp.StatusCode != http.StatusOK {
-		copyHeaders(h, resp.Header, "Content-Type", "Retry-After", "Retry-After-Ms", "Request-Id")
-		if resp.StatusCode >= http.StatusInternalServerError {
-			h.Set(edge.HeaderErrorCode, edge.CodeFunctionError)
-		}
-	} else {
-		h.Set("Content-Type", "text/event-stream")
-		h.Set("Cache-Control", "no-cache")
-		h.Set("Connection", "keep-alive")
-		h.Set("Access-Control-Allow-Origin", "*")
-		copyHeaders(h, resp.Header, "Request-Id")
+// logCut says that a stream broke off although its client was there to read it.
+func (s *streamAI) logCut(ctx context.Context, answer *upstreamAnswer) {
+	if !answer.done && ctx.Err() == nil {
+		s.Log.Warn("cutting a stream, for the upstream broke off", "function", NameStreamAI, "status", answer.status)
 	}
-	w.WriteHeader(resp.StatusCode)
-	if err := pipe(w, resp.Body); err != nil {
-		if r.Context().Err() == nil {
-			s.log.Warn("cutting a stream", "function", NameStreamAI, "error", err)
+}
+
+// request reads a prompt and returns whom to ask and what to send.
+func (s *streamAI) request(w http.ResponseWriter, r *http.Request) (Upstream, []byte, error) {
+	api := s.API
+	if r.URL.RawQuery != "" {
+		if name := r.URL.Query().Get(QueryAPI); name != "" {
+			var err error
+			if api, err = llm.ParseAPI(name); err != nil {
+				return nil, nil, err
+			}
 		}
-		panic(http.ErrAbortHandler) // net/http's way to end an answer as broken off
 	}
+	upstream := s.Anthropic
+	if api == llm.OpenAI {
+		upstream = s.OpenAI
+	}
+	if upstream == nil {
+		return nil, nil, fmt.Errorf("no upstream with the API %s is set up", api)
+	}
+	prompt, err := readPrompt(w, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := s.encode(api, prompt)
+	return upstream, body, err
 }
 
 // readPrompt returns the prompt of the request's body, as the raw JSON that
@@ -103,66 +144,30 @@ func readPrompt(w http.ResponseWriter, r *http.Request) (json.RawMessage, error)
 	return req.Prompt, nil
 }
 
-// ask sends the guide's request to the upstream. ctx governs the whole answer,
-// its body included.
-func (s *streamAI) ask(ctx context.Context, prompt json.RawMessage, from http.Header) (*http.Response, error) {
+// encode makes the upstream's request: with Anthropic's API the guide's own.
+func (s *streamAI) encode(api llm.API, prompt json.RawMessage) ([]byte, error) {
 	type message struct {
 		Role    string          `json:"role"`
 		Content json.RawMessage `json:"content"`
 	}
-	body, err := json.Marshal(struct {
-		Model     string    `json:"model"`
-		MaxTokens int       `json:"max_tokens"`
-		Stream    bool      `json:"stream"`
-		Messages  []message `json:"messages"`
-	}{"claude-haiku-4-5", 1024, true, []message{{"user", prompt}}})
+	type streamOptions struct {
+		IncludeUsage bool `json:"include_usage"`
+	}
+	request := struct {
+		Model               string         `json:"model"`
+		MaxTokens           int            `json:"max_tokens,omitempty"`
+		MaxCompletionTokens int            `json:"max_completion_tokens,omitempty"`
+		Stream              bool           `json:"stream"`
+		StreamOptions       *streamOptions `json:"stream_options,omitempty"`
+		Messages            []message      `json:"messages"`
+	}{Model: s.AnthropicModel, MaxTokens: maxAnswer, Stream: true, Messages: []message{{"user", prompt}}}
+	if api == llm.OpenAI {
+		request.Model, request.MaxTokens, request.MaxCompletionTokens = s.OpenAIModel, 0, maxAnswer
+		request.StreamOptions = &streamOptions{IncludeUsage: true}
+	}
+	body, err := json.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("encode the upstream request: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.upstream.messages, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("make the upstream request: %w", err)
-	}
-	if s.upstream.apiKey != "" {
-		req.Header.Set("X-Api-Key", s.upstream.apiKey)
-	}
-	req.Header.Set("Anthropic-Version", "2023-06-01")
-	req.Header.Set("Content-Type", "application/json")
-	copyHeaders(req.Header, from, wire.SimHeaders()...)
-	return s.upstream.roundTrip(req)
-}
-
-// copyHeaders copies the named fields that are present.
-func copyHeaders(to, from http.Header, names ...string) {
-	for _, name := range names {
-		if values := from.Values(name); len(values) > 0 {
-			to[http.CanonicalHeaderKey(name)] = values
-		}
-	}
-}
-
-// pipe sends the headers, then copies from to w and flushes after every read.
-func pipe(w http.ResponseWriter, from io.Reader) error {
-	rc := http.NewResponseController(w)
-	if err := rc.Flush(); err != nil {
-		return fmt.Errorf("flush headers to the client: %w", err)
-	}
-	buf := make([]byte, pipeBuffer)
-	for {
-		n, rerr := from.Read(buf)
-		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
-				return fmt.Errorf("write to the client: %w", err)
-			}
-			if err := rc.Flush(); err != nil {
-				return fmt.Errorf("flush to the client: %w", err)
-			}
-		}
-		if rerr == io.EOF {
-			return nil
-		}
-		if rerr != nil {
-			return fmt.Errorf("read from the upstream: %w", rerr)
-		}
-	}
+	return body, nil
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,8 +17,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/edgeload/edgeload/internal/refserver/edge"
 	"github.com/edgeload/edgeload/internal/refserver/llm"
@@ -64,14 +61,39 @@ func simulator(t testing.TB, ttft, gap, tokens string) *llm.Simulator {
 }
 
 // front serves stream-ai before an upstream and returns its URL and server.
-func front(t testing.TB, upstream *Upstream) (url string, server *edge.Server) {
+func front(t testing.TB, opts StreamAIOptions) (url string, server *edge.Server) {
 	t.Helper()
-	server = edge.New(edge.Options{Functions: []edge.Function{
-		edge.Shared(NameStreamAI, StreamAI(upstream, slog.New(slog.DiscardHandler))),
-	}})
-	url = "http://" + serve(t, server) + wire.PathStreamAI
-	t.Cleanup(upstream.Close)
-	return url, server
+	server = edge.New(edge.Options{Functions: []edge.Function{edge.Shared(NameStreamAI, StreamAI(opts))}})
+	return "http://" + serve(t, server) + wire.PathStreamAI, server
+}
+
+// inProcess asks a simulator in this process.
+func inProcess(sim *llm.Simulator) StreamAIOptions {
+	return StreamAIOptions{Anthropic: Embedded(sim, llm.Anthropic), OpenAI: Embedded(sim, llm.OpenAI)}
+}
+
+// external asks an API of that form elsewhere, at a base without its path.
+func external(t testing.TB, api llm.API, base, key string) StreamAIOptions {
+	t.Helper()
+	parsed, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := NewExternal(api, parsed, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.Close)
+	if api == llm.OpenAI {
+		return StreamAIOptions{API: api, OpenAI: x}
+	}
+	return StreamAIOptions{Anthropic: x}
+}
+
+// both runs a test before the simulator of this process, and before one elsewhere.
+func both(t *testing.T, sim *llm.Simulator, test func(t *testing.T, opts StreamAIOptions)) {
+	t.Run("embedded", func(t *testing.T) { test(t, inProcess(sim)) })
+	t.Run("external", func(t *testing.T) { test(t, external(t, llm.Anthropic, "http://"+serve(t, sim), "")) })
 }
 
 func newClient(t testing.TB) *http.Client {
@@ -120,8 +142,11 @@ func TestNamesMatchThePaths(t *testing.T) {
 }
 
 func TestStreamComesThroughPieceByPiece(t *testing.T) {
-	addr := serve(t, simulator(t, "constant:60ms", "constant:10ms", "constant:20"))
-	url, _ := front(t, NewMultiplexedUpstream(addr, "embedded"))
+	both(t, simulator(t, "constant:60ms", "constant:10ms", "constant:20"), comesPieceByPiece)
+}
+
+func comesPieceByPiece(t *testing.T, opts StreamAIOptions) {
+	url, _ := front(t, opts)
 	resp, err := post(t.Context(), newClient(t), url, `{"prompt":"hi"}`)
 	if err != nil {
 		t.Fatal(err)
@@ -172,15 +197,7 @@ func TestUpstreamGetsTheGuidesRequest(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		got, body = r.Header, r.Method+" "+r.URL.Path+" "+string(b)
 	})
-	base, err := url.Parse("http://" + serve(t, upstream) + "/base/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := NewUpstream(base, "key")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url, _ := front(t, plain)
+	url, _ := front(t, external(t, llm.Anthropic, "http://"+serve(t, upstream)+"/base/", "key"))
 	resp, err := post(t.Context(), newClient(t), url, `{"prompt":"say \"hé\""}`, "Authorization", "Bearer x", wire.HeaderSimSeed, "7", wire.HeaderSimGap, "constant:1ms")
 	if err != nil {
 		t.Fatal(err)
@@ -200,8 +217,11 @@ func TestUpstreamGetsTheGuidesRequest(t *testing.T) {
 }
 
 func TestUpstreamErrorsPassThrough(t *testing.T) {
-	addr := serve(t, simulator(t, "constant:0s", "constant:0s", "constant:1"))
-	url, _ := front(t, NewMultiplexedUpstream(addr, "embedded"))
+	both(t, simulator(t, "constant:0s", "constant:0s", "constant:1"), errorsPassThrough)
+}
+
+func errorsPassThrough(t *testing.T, opts StreamAIOptions) {
+	url, _ := front(t, opts)
 	c := newClient(t)
 	for status, kind := range map[int]string{400: "invalid_request_error", 429: "rate_limit_error", 500: "api_error", 529: "overloaded_error"} {
 		resp, err := post(t.Context(), c, url, `{"prompt":"hi"}`, wire.HeaderSimStatus, fmt.Sprint(status))
@@ -226,7 +246,7 @@ func TestBadRequestsAndUnreachableUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = closed.Close()
-	url, _ := front(t, NewMultiplexedUpstream(closed.Addr().String(), "embedded"))
+	url, _ := front(t, external(t, llm.Anthropic, "http://"+closed.Addr().String(), ""))
 	c := newClient(t)
 	for _, tc := range []struct {
 		body   string
@@ -268,7 +288,7 @@ func TestBrokenUpstreamCutsTheStream(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
-	url, _ := front(t, NewMultiplexedUpstream(serve(t, upstream), "embedded"))
+	url, _ := front(t, external(t, llm.Anthropic, "http://"+serve(t, upstream), ""))
 	resp, err := post(t.Context(), newClient(t), url, `{"prompt":"hi"}`)
 	if err != nil {
 		t.Fatal(err)
@@ -279,20 +299,12 @@ func TestBrokenUpstreamCutsTheStream(t *testing.T) {
 	}
 }
 
-// Many streams at once go through a few connections: each costs the process
-// one descriptor (here two, since the clients live in it too), and when the
-// clients leave, every upstream stream ends.
-func TestManyStreamsShareTheUpstreamConnection(t *testing.T) {
+// A stream costs the process one descriptor (here two, since the clients live in
+// it too), and when the clients leave, every stream of the upstream ends.
+func TestManyStreamsHoldOneDescriptorEach(t *testing.T) {
 	const streams = 300
 	sim := simulator(t, "constant:20ms", "constant:1h", "constant:9")
-	addr := serve(t, sim)
-	upstream := NewMultiplexedUpstream(addr, "embedded")
-	server := edge.New(edge.Options{
-		Functions:  []edge.Function{edge.Shared(NameStreamAI, StreamAI(upstream, slog.New(slog.DiscardHandler)))},
-		Collectors: []prometheus.Collector{sim},
-	})
-	url := "http://" + serve(t, server) + wire.PathStreamAI
-	t.Cleanup(upstream.Close)
+	url, server := front(t, inProcess(sim))
 	c := newClient(t)
 
 	before := descriptors(t)
@@ -315,43 +327,21 @@ func TestManyStreamsShareTheUpstreamConnection(t *testing.T) {
 		})
 	}
 	eventually(t, "every client has its answer and every stream sent its first token", func() bool {
-		return answered.Load() == streams && metric(server, "refserver_llm_tokens_total") == fmt.Sprint(streams)
+		return answered.Load() == streams && sim.Stats().Tokens == streams
 	})
 	if runtime.GOOS == "linux" {
-		if opened := descriptors(t) - before; opened > 2*streams+2*multiplexedConns+10 {
+		if opened := descriptors(t) - before; opened > 2*streams+10 {
 			t.Errorf("%d streams opened %d descriptors, want one on each side of each and a few", streams, opened)
 		}
 	}
 	leave()
 	wg.Wait()
-	eventually(t, "every upstream stream ended", func() bool {
-		return metric(server, `refserver_llm_requests_total{outcome="aborted"}`) == fmt.Sprint(streams) &&
-			metric(server, "refserver_llm_requests_in_flight") == "0"
+	eventually(t, "every stream of the upstream ended", func() bool {
+		return sim.Stats().Requests[llm.OutcomeAborted] == streams && sim.Stats().InFlight == 0
 	})
 	eventually(t, "every abort counted", func() bool {
 		return metric(server, `refserver_function_aborted_total{function="stream-ai"}`) == fmt.Sprint(streams)
 	})
-}
-
-// A connection that went away is replaced, again and again, although each
-// transport may hold only one.
-func TestLostUpstreamConnectionsAreReplaced(t *testing.T) {
-	addr := serve(t, simulator(t, "constant:0s", "constant:0s", "constant:2"))
-	upstream := NewMultiplexedUpstream(addr, "embedded")
-	url, _ := front(t, upstream)
-	c := newClient(t)
-	for round := range 3 * multiplexedConns {
-		resp, err := post(t.Context(), c, url, `{"prompt":"hi"}`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if err != nil || !strings.Contains(string(body), "message_stop") {
-			t.Fatalf("round %d: %d %s, %v", round, resp.StatusCode, body, err)
-		}
-		upstream.Close()
-	}
 }
 
 // descriptors counts what the process holds open.

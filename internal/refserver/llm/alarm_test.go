@@ -18,13 +18,13 @@ func late(ctx context.Context, alarm *Alarm, streams, waits int, gap time.Durati
 	var wg sync.WaitGroup
 	for i := range streams {
 		wg.Go(func() {
-			a := &answer{alarm: alarm, alert: alert{index: -1}, wake: time.NewTimer(0)}
-			defer alarm.drop(&a.alert)
+			w := newWaiter(alarm)
+			defer w.stop()
 			start := time.Now().Add(gap * time.Duration(i) / time.Duration(streams))
 			var own []time.Duration
 			for k := range waits {
 				deadline := start.Add(gap * time.Duration(k+1))
-				if a.until(ctx, deadline) != nil {
+				if w.until(ctx, deadline) != nil {
 					return
 				}
 				own = append(own, time.Since(deadline))
@@ -109,13 +109,13 @@ func (flushDiscard) WriteHeader(int)     {}
 func (flushDiscard) Flush()              {}
 
 func TestTokenEventsDoNotAllocate(t *testing.T) {
-	events := newEventWriter(flushDiscard{io.Discard})
-	var teller teller
-	m := newMetrics()
+	events := newEventWriter(flushDiscard{io.Discard}, false)
+	teller := teller{text: prose}
+	m := newCounts()
 	event := make([]byte, 0, 1024)
 	allocs := testing.AllocsPerRun(500, func() {
-		event = teller.append(append(event[:0], deltaPrefix...), 3)
-		event = append(event, deltaSuffix...)
+		event = teller.append(append(event[:0], anthropicText...), 3)
+		event = append(event, anthropicDeltaEnd...)
 		sent, err := events.send(event)
 		if err != nil {
 			t.Fatal(err)

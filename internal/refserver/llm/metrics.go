@@ -1,69 +1,46 @@
 package llm
 
-import (
-	"time"
+import "github.com/prometheus/client_golang/prometheus"
 
-	"github.com/prometheus/client_golang/prometheus"
-)
-
-// Outcomes of a request, as the label of refserver_llm_requests_total.
-const (
-	outcomeComplete = "complete"
-	outcomeAborted  = "aborted" // the client left
-	outcomeError    = "error"   // answered with an error status
-)
-
-// metrics is what the simulator says about itself.
-type metrics struct {
-	requests *prometheus.CounterVec
-	inFlight prometheus.Gauge
-	tokens   prometheus.Counter
-	lateness prometheus.Histogram
+// descriptions are the metrics of a simulator.
+type descriptions struct {
+	requests, faults, inFlight, tokens, lateness *prometheus.Desc
 }
 
-func newMetrics() *metrics {
-	return &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "refserver_llm_requests_total",
-			Help: "Requests to the upstream simulator by outcome: complete, aborted (the client left), error.",
-		}, []string{"outcome"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "refserver_llm_requests_in_flight",
-			Help: "Requests that the upstream simulator is answering.",
-		}),
-		tokens: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "refserver_llm_tokens_total",
-			Help: "Output tokens sent by the upstream simulator.",
-		}),
-		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "refserver_llm_send_lateness_seconds",
-			Help: "Instant in a token event's stamp minus the instant it was due.",
-			Buckets: []float64{
-				50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3, 200e-3, 500e-3, 1, 2, 5,
-			},
-		}),
+func newDescriptions() descriptions {
+	return descriptions{
+		requests: prometheus.NewDesc("refserver_llm_requests_total",
+			"Requests to the upstream simulator that ended, by outcome.", []string{"outcome"}, nil),
+		faults: prometheus.NewDesc("refserver_llm_faults_total",
+			"Faults that the upstream simulator gave, by kind.", []string{"kind"}, nil),
+		inFlight: prometheus.NewDesc("refserver_llm_requests_in_flight",
+			"Requests that the upstream simulator is answering.", nil, nil),
+		tokens: prometheus.NewDesc("refserver_llm_tokens_total",
+			"Output tokens sent by the upstream simulator, reasoning included.", nil, nil),
+		lateness: prometheus.NewDesc("refserver_llm_send_lateness_seconds",
+			"Instant in a token event's stamp minus the instant it was due.", nil, nil),
 	}
-}
-
-// sent records one chunk.
-func (m *metrics) sent(tokens int, late time.Duration) {
-	m.tokens.Add(float64(tokens))
-	m.lateness.Observe(late.Seconds())
 }
 
 // Describe implements prometheus.Collector.
 func (s *Simulator) Describe(ch chan<- *prometheus.Desc) {
-	s.metrics.requests.Describe(ch)
-	s.metrics.inFlight.Describe(ch)
-	s.metrics.tokens.Describe(ch)
-	s.metrics.lateness.Describe(ch)
+	d := s.descriptions
+	for _, desc := range []*prometheus.Desc{d.requests, d.faults, d.inFlight, d.tokens, d.lateness} {
+		ch <- desc
+	}
 }
 
-// Collect implements prometheus.Collector: requests by outcome, in flight,
-// tokens, and the lateness of every token event.
+// Collect implements prometheus.Collector: what Stats has, and the lateness of
+// every token event.
 func (s *Simulator) Collect(ch chan<- prometheus.Metric) {
-	s.metrics.requests.Collect(ch)
-	s.metrics.inFlight.Collect(ch)
-	s.metrics.tokens.Collect(ch)
-	s.metrics.lateness.Collect(ch)
+	stats, d := s.Stats(), s.descriptions
+	for _, o := range outcomes {
+		ch <- prometheus.MustNewConstMetric(d.requests, prometheus.CounterValue, float64(stats.Requests[o]), string(o))
+	}
+	for _, k := range faultKinds {
+		ch <- prometheus.MustNewConstMetric(d.faults, prometheus.CounterValue, float64(stats.Given[k]), string(k))
+	}
+	ch <- prometheus.MustNewConstMetric(d.inFlight, prometheus.GaugeValue, float64(stats.InFlight))
+	ch <- prometheus.MustNewConstMetric(d.tokens, prometheus.CounterValue, float64(stats.Tokens))
+	ch <- s.counts.lateness.metric(d.lateness)
 }

@@ -1,9 +1,8 @@
 package llm
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -14,187 +13,128 @@ import (
 // Options sets up a Simulator; the zero value works.
 type Options struct {
 	Timing Timing // zero fields take the defaults stated there
+	Faults Faults // of all requests, until SetFaults
 	Alarm  *Alarm // makes waits precise while it runs; nil: Go's timers alone
 }
 
-// Simulator is an http.Handler for wire.PathMessages and a
-// prometheus.Collector. It is safe for concurrent use.
+// Simulator is an http.Handler for wire.PathMessages and wire.PathCompletions and
+// a prometheus.Collector. It is safe for concurrent use.
 type Simulator struct {
-	timing  Timing
-	alarm   *Alarm
-	metrics *metrics
-	number  atomic.Uint64 // of the last request, from 1
+	timing       Timing
+	faults       atomic.Pointer[faultSwitch]
+	alarm        *Alarm
+	counts       *counts
+	descriptions descriptions
+	number       atomic.Uint64 // of the last request, from 1
 }
 
 // New returns a simulator.
 func New(opts Options) *Simulator {
-	return &Simulator{timing: opts.Timing.OrDefault(), alarm: opts.Alarm, metrics: newMetrics()}
+	s := &Simulator{timing: opts.Timing.OrDefault(), alarm: opts.Alarm, counts: newCounts(), descriptions: newDescriptions()}
+	s.SetFaults(opts.Faults)
+	return s
 }
 
-// ServeHTTP answers one Messages request. As soon as the client leaves it ends
-// with http.ErrAbortHandler.
+// SetFaults sets what goes wrong with answers from now on, in place of what was
+// set before. Answers under way stay as they are. Probabilities and #N count anew.
+func (s *Simulator) SetFaults(faults Faults) { s.faults.Store(newFaultSwitch(faults)) }
+
+// Faults returns what was set.
+func (s *Simulator) Faults() Faults { return s.faults.Load().faults }
+
+// ServeHTTP answers one request: at wire.PathCompletions in OpenAI's form, at any
+// other path in Anthropic's. As soon as the client leaves, and where a fault cuts
+// the connection, it ends with http.ErrAbortHandler.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	number := s.number.Add(1)
-	s.metrics.inFlight.Inc()
-	defer s.metrics.inFlight.Dec()
+	s.counts.inFlight.Add(1)
+	defer s.counts.inFlight.Add(-1)
 
+	d := dialectAt(r.URL.Path)
 	requestID := fmt.Sprintf("req_%016x", number)
-	w.Header().Set("Request-Id", requestID)
-	a, fault := s.accept(w, r, start, number)
+	w.Header().Set(d.idHeader(), requestID)
+	a, fault := s.accept(w, r, d, start, number)
 	if fault != nil {
-		s.metrics.requests.WithLabelValues(outcomeError).Inc()
-		fault.write(w, requestID)
+		s.counts.ended(OutcomeError)
+		fault.write(w, d, requestID)
 		return
 	}
-	defer s.alarm.drop(&a.alert)
-	defer a.wake.Stop()
+	defer a.wait.stop()
 
 	answer := a.whole
-	if a.req.Stream {
-		answer = a.stream
+	if a.stream {
+		answer = a.events
 	}
-	if err := answer(r.Context(), w); err != nil { // the one reason: nobody reads any more
-		s.metrics.requests.WithLabelValues(outcomeAborted).Inc()
+	outcome, err := answer(r.Context(), w)
+	if err != nil { // the one reason: nobody reads any more
+		outcome = OutcomeAborted
+	}
+	s.counts.ended(outcome)
+	if outcome == OutcomeAborted || outcome == OutcomeCut {
 		panic(http.ErrAbortHandler) // net/http's way to end an answer as broken off
 	}
-	s.metrics.requests.WithLabelValues(outcomeComplete).Inc()
 }
 
-// accept checks a request and draws its schedule.
-func (s *Simulator) accept(w http.ResponseWriter, r *http.Request, start time.Time, number uint64) (*answer, *apiError) {
+// accept checks a request and draws its schedule and its faults.
+func (s *Simulator) accept(w http.ResponseWriter, r *http.Request, d dialect, start time.Time, number uint64) (*answer, *apiError) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return nil, &apiError{http.StatusMethodNotAllowed, "method not allowed: want POST"}
+		return nil, &apiError{status: http.StatusMethodNotAllowed, message: "method not allowed: want POST"}
 	}
-	if fault := askedStatus(wire.HeaderSimStatus, r.Header.Get(wire.HeaderSimStatus)); fault != nil {
-		return nil, fault
-	}
-	timing, rng, err := s.timing.forRequest(r.Header, number)
+	timing, draw, err := s.timing.forRequest(r.Header, number)
 	if err != nil {
 		return nil, invalid("%v", err)
 	}
-	req, fault := readRequest(w, r)
+	plan, fault := s.plan(r.Header, timing.Seed, draw)
 	if fault != nil {
 		return nil, fault
 	}
-	a := &answer{
-		req:      req,
-		head:     newMessage(fmt.Sprintf("msg_%016x", number), req.Model, req.inputTokens),
+	req, fault := readRequest(w, r, d)
+	if fault != nil {
+		return nil, fault
+	}
+	reasoning := min(plan.reasoning, req.maxTokens)
+	return &answer{
+		dialect: d,
+		head: head{
+			id: fmt.Sprintf("%016x", number), model: req.model, created: start, inputTokens: req.inputTokens,
+			includeUsage: req.includeUsage, reasoning: reasoning > 0, roleOnly: plan.roleOnly,
+		},
+		stream:   req.stream,
 		start:    start,
-		schedule: timing.schedule(rng, req.MaxTokens),
-		metrics:  s.metrics,
-		alarm:    s.alarm,
-		alert:    alert{index: -1},
-		wake:     time.NewTimer(0),
-	}
-	return a, nil
+		schedule: timing.schedule(rand.New(rand.NewPCG(timing.Seed, draw)), reasoning, req.maxTokens),
+		thoughts: reasoning,
+		plan:     plan,
+		counts:   s.counts,
+		wait:     newWaiter(s.alarm),
+	}, nil
 }
 
-// answer is one response on its way out.
-type answer struct {
-	req      *request
-	head     message
-	start    time.Time
-	schedule *schedule
-	teller   teller
-	metrics  *metrics
-
-	alarm *Alarm
-	alert alert
-	wake  *time.Timer
-}
-
-// stream sends the response as events, each token when it is due.
-func (a *answer) stream(ctx context.Context, w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-cache")
-	w.WriteHeader(http.StatusOK)
-	events := newEventWriter(w)
-	for _, event := range [][]byte{appendMessageStart(nil, a.head), []byte(eventBlockStart), []byte(eventPing)} {
-		if _, err := events.send(event); err != nil {
-			return err
-		}
+// plan returns what goes wrong with a request, or the error it is answered with:
+// what its headers ask for, else what is set for all.
+func (s *Simulator) plan(h http.Header, seed, number uint64) (plan, *apiError) {
+	status, fault := askedStatus(wire.HeaderSimStatus, h.Get(wire.HeaderSimStatus))
+	if fault != nil {
+		return plan{}, fault
 	}
-
-	var event []byte
-	for {
-		tokens, due, ok := a.schedule.next()
-		if !ok {
-			break
-		}
-		event = a.teller.append(append(event[:0], deltaPrefix...), tokens)
-		event = append(event, deltaSuffix...)
-		deadline := a.start.Add(due)
-		if err := a.until(ctx, deadline); err != nil {
-			return err
-		}
-		sent, err := events.send(event)
-		if err != nil {
-			return err
-		}
-		a.head.Usage.OutputTokens += tokens
-		a.metrics.sent(tokens, sent.Sub(deadline))
+	if status != 0 {
+		s.counts.gave(FaultStatus)
+		return plan{}, &apiError{status: status, message: "asked for by header " + wire.HeaderSimStatus}
 	}
-
-	event = appendMessageDelta(event[:0], a.stopReason(), a.head.Usage)
-	for _, event := range [][]byte{[]byte(eventBlockStop), event, []byte(eventStop)} {
-		if _, err := events.send(event); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// whole sends the response as one JSON message when its last token is due.
-func (a *answer) whole(ctx context.Context, w http.ResponseWriter) error {
-	var text []byte
-	var last time.Duration
-	for {
-		tokens, due, ok := a.schedule.next()
-		if !ok {
-			break
-		}
-		text = a.teller.append(text, tokens)
-		a.head.Usage.OutputTokens += tokens
-		last = due
-	}
-	if err := a.until(ctx, a.start.Add(last)); err != nil {
-		return err
-	}
-	a.metrics.tokens.Add(float64(a.head.Usage.OutputTokens))
-	reason := a.stopReason()
-	a.head.StopReason = &reason
-	a.head.Content = []block{{Type: "text", Text: string(text)}}
-	body, err := json.Marshal(a.head)
+	faults, found, err := askedFaults(h)
 	if err != nil {
-		return err
+		return plan{}, invalid("%v", err)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_, err = w.Write(body)
-	return err
-}
-
-func (a *answer) stopReason() string {
-	if a.schedule.capped {
-		return stopMaxTokens
+	var p plan
+	if found {
+		p = faults.plan(seed, number, func(int) bool { return true })
+	} else {
+		p = s.faults.Load().plan(s.timing.Seed)
 	}
-	return stopEndTurn
-}
-
-// until waits for the deadline or the end of ctx, whichever comes first; a
-// deadline that has passed returns at once.
-func (a *answer) until(ctx context.Context, deadline time.Time) error {
-	wait := time.Until(deadline)
-	if wait <= 0 {
-		return ctx.Err()
+	if p.status != nil {
+		s.counts.gave(FaultStatus)
+		return plan{}, &apiError{status: p.status.Status, message: "asked for by fault " + p.status.String(), retryAfter: p.status.RetryAfter}
 	}
-	a.alarm.set(&a.alert, deadline)
-	a.wake.Reset(wait)
-	select {
-	case <-a.wake.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return p, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -221,7 +222,7 @@ func TestWholeMessageTakesTheSameTime(t *testing.T) {
 		if err := json.Unmarshal([]byte(rec.body()), &m); err != nil {
 			t.Fatal(err)
 		}
-		if len(strings.Fields(m.Content[0].Text)) != 11 || m.Usage.OutputTokens != 11 || *m.StopReason != "max_tokens" {
+		if len(strings.Fields(*m.Content[0].Text)) != 11 || m.Usage.OutputTokens != 11 || *m.StopReason != "max_tokens" {
 			t.Errorf("got %+v, stop reason %q", m, *m.StopReason)
 		}
 	})
@@ -256,7 +257,7 @@ func TestLeavingClientStopsTheStream(t *testing.T) {
 		if at := <-ended; at != left || !errors.Is(aborted, http.ErrAbortHandler) {
 			t.Errorf("ended %v after the client left, with %v", at.Sub(left), aborted)
 		}
-		if n := value(t, s, "refserver_llm_requests_total", outcomeAborted); n != 1 {
+		if n := value(t, s, "refserver_llm_requests_total", string(OutcomeAborted)); n != 1 {
 			t.Errorf("counted %v aborted requests, want 1", n)
 		}
 		if n := value(t, s, "refserver_llm_requests_in_flight", ""); n != 0 {
@@ -299,11 +300,11 @@ func TestSeedFixesAllRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n := range uint64(20) {
-			_, rng, err := timing.forRequest(http.Header{}, n)
+			own, draw, err := timing.forRequest(http.Header{}, n)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, due, _ := timing.schedule(rng, 1).next()
+			_, due, _ := own.schedule(rand.New(rand.NewPCG(own.Seed, draw)), 0, 1).next(0)
 			got = append(got, due)
 		}
 		return got
@@ -376,7 +377,7 @@ func TestInputTokensCountTheText(t *testing.T) {
 		`{"model":"m","max_tokens":1,"system":[{"type":"text","text":"é"}],"messages":[{"role":"user","content":"1"},{"role":"user","content":"12"}]}`: 2,
 	} {
 		r := httptest.NewRequest(http.MethodPost, wire.PathMessages, strings.NewReader(body))
-		req, fault := readRequest(httptest.NewRecorder(), r)
+		req, fault := readRequest(httptest.NewRecorder(), r, anthropic{})
 		if fault != nil {
 			t.Fatalf("%s: %s", body, fault.message)
 		}

@@ -37,9 +37,10 @@ func (t Timing) OrDefault() Timing {
 	return t
 }
 
-// forRequest returns the timing of one request and its source of draws: t
-// overridden by the request's headers. The error names the header at fault.
-func (t Timing) forRequest(h http.Header, number uint64) (Timing, *rand.Rand, error) {
+// forRequest returns the timing of one request, which is t overridden by the
+// request's headers, and the number that stands for it beside the seed in every
+// draw. The error names the header at fault.
+func (t Timing) forRequest(h http.Header, number uint64) (Timing, uint64, error) {
 	var err error
 	override := func(name string, parse func(text []byte) error) {
 		if text := h.Get(name); text != "" && err == nil {
@@ -60,7 +61,7 @@ func (t Timing) forRequest(h http.Header, number uint64) (Timing, *rand.Rand, er
 		t.Seed, number = seed, 0
 		return nil
 	})
-	return t, rand.New(rand.NewPCG(t.Seed, number)), err
+	return t, number, err
 }
 
 // schedule yields the chunks of one response in order. The draws come from one
@@ -75,14 +76,16 @@ type schedule struct {
 	begun  bool
 }
 
-func (t Timing) schedule(rng *rand.Rand, maxTokens int) *schedule {
-	tokens := t.Tokens.Sample(rng)
+// schedule draws how many tokens follow so many of reasoning.
+func (t Timing) schedule(rng *rand.Rand, reasoning, maxTokens int) *schedule {
+	tokens := reasoning + t.Tokens.Sample(rng)
 	return &schedule{timing: t, rng: rng, left: min(tokens, maxTokens), capped: tokens > maxTokens}
 }
 
-// next returns the size of the next chunk in tokens and the instant it is due
-// as an offset from the request's start; false when the response is complete.
-func (s *schedule) next() (tokens int, due time.Duration, ok bool) {
+// next returns the size of the next chunk in tokens, no more than most where that
+// is above 0, and the instant it is due as an offset from the request's start;
+// false when the response is complete.
+func (s *schedule) next(most int) (tokens int, due time.Duration, ok bool) {
 	if s.left == 0 {
 		return 0, 0, false
 	}
@@ -92,6 +95,9 @@ func (s *schedule) next() (tokens int, due time.Duration, ok bool) {
 		s.due, s.begun = s.timing.FirstToken.Sample(s.rng), true
 	}
 	tokens = min(s.timing.PerChunk.Sample(s.rng), s.left)
+	if most > 0 {
+		tokens = min(tokens, most)
+	}
 	s.left -= tokens
 	return tokens, s.due, true
 }

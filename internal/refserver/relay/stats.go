@@ -2,21 +2,30 @@ package relay
 
 import "sync/atomic"
 
-// Stats is a snapshot of a Hub's counters. Every delivery the relay owes, one
-// for each receiver of each message, is in exactly one place:
+// Stats is a snapshot of a Relay's counters, over all its workers. Every delivery
+// that a message is owed, one for each member of its room but the sender, is in
+// exactly one place:
 //
-//	Offered = Written + DroppedOldest + DroppedSlow + DroppedLeft + Pending
+//	RoomOwed = Offered + Split + Broker.GapDeliveries
+//	Offered  = Written + DroppedOldest + DroppedSlow + DroppedLeft + Pending
+//
+// With the memory broker the members are those in all workers of the process, and a
+// message is counted where it is published. With Redis each process counts its own
+// members, when a message arrives or is known to be lost: over all processes
+// RoomOwed is what the whole room is owed.
 //
 // Counters only rise; Rooms, Peers and Pending are present values.
 type Stats struct {
-	Rooms   int    // rooms with at least one peer
+	Rooms   int    // rooms with at least one peer, in whatever worker
 	Peers   int    // peers in all rooms
 	Pending uint64 // deliveries queued or being written
 
 	Received      uint64 // messages read from peers
 	ReceivedBytes uint64 // their payload bytes
 
-	Offered      uint64 // deliveries owed: for each message, the others in its room
+	RoomOwed     uint64 // deliveries owed to whole rooms
+	Split        uint64 // deliveries missed because the receiver is in another worker than the sender
+	Offered      uint64 // deliveries owed to those the message has reached
 	Written      uint64 // deliveries handed to the receiver's socket
 	WrittenBytes uint64 // their payload bytes
 
@@ -29,6 +38,26 @@ type Stats struct {
 	IdleClosed    uint64 // peers closed for their silence
 	TooBigClosed  uint64 // peers closed for a message above MaxMessage
 	InvalidClosed uint64 // peers closed for text that is not UTF-8
+
+	Broker BrokerStats // all zero with the memory broker
+}
+
+// BrokerStats is what a process knows of its broker. Counters only rise; Connected
+// and Subscriptions are present values.
+type BrokerStats struct {
+	Connected     bool // the broker is there, for publishing and for receiving
+	Subscriptions int  // channels subscribed to, one a room
+
+	Published     uint64 // messages the broker took
+	PublishFailed uint64 // messages lost on the way to it: away, or the queue full
+
+	Received uint64 // messages from the broker for a room with members here, this process's own among them
+	Invalid  uint64 // messages on a room's channel that no relay of this version has sent
+
+	GapMessages   uint64 // messages that members here have missed
+	GapDeliveries uint64 // deliveries missed: for each such message, the members but the sender
+
+	Reconnects uint64 // how often the subscribing connection was made again
 }
 
 // dropRule is why a delivery was dropped.
@@ -46,6 +75,7 @@ const (
 type counters struct {
 	received, receivedBytes        atomic.Uint64
 	offered, written, writtenBytes atomic.Uint64
+	split                          atomic.Uint64
 	dropped                        [dropRules]atomic.Uint64
 	slow, stalled                  atomic.Uint64
 	idle, tooBig, invalid          atomic.Uint64
@@ -72,6 +102,7 @@ func (c *counters) addTo(s *Stats) {
 	s.Offered += offered
 	s.Pending += offered - written - oldest - slow - left
 
+	s.Split += c.split.Load()
 	s.Received += c.received.Load()
 	s.ReceivedBytes += c.receivedBytes.Load()
 	s.WrittenBytes += c.writtenBytes.Load()

@@ -10,53 +10,37 @@ import (
 	"github.com/edgeload/edgeload/internal/wire"
 )
 
-// write writes what the queue holds, and pings, until the peer has come to its
-// ending or a write fails.
+// write writes what there is to write, and returns when there is nothing left, when
+// the peer has come to its ending, or when a write fails.
 func (s *session) write() {
-	p, interval := s.peer, s.peer.hub.options.PingInterval
-	ping := time.NewTicker(interval)
-	defer ping.Stop()
-	due := false
 	for {
-		if !due {
-			// Looked at before each message: a queue that is never empty must not
-			// keep pings from going out, for the pongs may be all the peer says.
-			select {
-			case <-ping.C:
-				due = true
-			default:
-			}
-		}
-		if due {
+		turn := s.peer.next()
+		switch {
+		case turn.ping:
 			if err := s.conn.WriteControl(websocket.PingMessage, nil, s.writeDeadline()); err != nil {
 				s.fail(err)
+				s.peer.stopped()
 				return
 			}
-			due = false
-		}
-		m, end := p.next()
-		switch {
-		case m != nil:
-			if err := s.deliver(m); err != nil {
+		case turn.message != nil:
+			if err := s.deliver(turn.message); err != nil {
 				s.fail(err)
+				s.peer.stopped()
 				return
 			}
-		case end != nil:
-			s.close(end)
+		case turn.end != nil:
+			s.close(turn.end)
+			s.peer.stopped()
 			return
 		default:
-			select {
-			case <-p.wake:
-			case <-ping.C:
-				due = true
-			}
+			return
 		}
 	}
 }
 
 // deliver writes one message, and counts it as written or dropped.
 func (s *session) deliver(m *message) error {
-	c := &s.peer.shard.counters
+	c := s.peer.counters()
 	_ = s.conn.SetWriteDeadline(s.writeDeadline()) // always nil: it is only noted for the next write
 	if err := s.put(m); err != nil {
 		if isTimeout(err) {
@@ -92,7 +76,7 @@ func (s *session) close(end *ending) {
 		s.fail(err)
 		return
 	}
-	timeout := time.NewTimer(s.peer.hub.options.CloseTimeout)
+	timeout := time.NewTimer(s.peer.options().CloseTimeout)
 	defer timeout.Stop()
 	select {
 	case <-s.readDone:
@@ -109,13 +93,13 @@ func (s *session) fail(err error) {
 		return
 	}
 	p, timeout := s.peer, isTimeout(err)
-	err = fmt.Errorf("write to peer %d of room %q: %w", p.id, p.room.name, err)
+	err = fmt.Errorf("write to peer %d of room %q: %w", p.id, p.part.room.name, err)
 	if !timeout {
 		p.finish(endLeft(err))
 	} else if p.finish(endStalled(err)) {
-		p.shard.counters.stalled.Add(1)
-		o := &p.hub.options
-		o.Logger.Warn("stalled consumer closed", "room", p.room.name, "peer", p.id, "write_timeout", o.WriteTimeout)
+		p.counters().stalled.Add(1)
+		o := p.options()
+		o.Logger.Warn("stalled consumer closed", "room", p.part.room.name, "peer", p.id, "write_timeout", o.WriteTimeout)
 	}
 	if tcp, ok := s.conn.NetConn().(interface{ SetLinger(seconds int) error }); ok && timeout {
 		_ = tcp.SetLinger(0) // a closed socket has nothing to forget
@@ -124,5 +108,5 @@ func (s *session) fail(err error) {
 }
 
 func (s *session) writeDeadline() time.Time {
-	return time.Now().Add(s.peer.hub.options.WriteTimeout)
+	return time.Now().Add(s.peer.options().WriteTimeout)
 }

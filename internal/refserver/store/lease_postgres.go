@@ -16,8 +16,19 @@ import (
 // hash of the name of the cron schema.
 const leaderLock = 0x6564_6765 // "edge"
 
-// takeLock takes the lead in PostgreSQL, on a connection of its own.
+// takeLock takes the lead in PostgreSQL, on a connection of its own, which those who
+// only wait need not open.
 func (l *Lease) takeLock(ctx context.Context) error {
+	var led bool
+	const look = `SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND classid = $1::bigint::oid AND objid = (hashtext($2)::bigint & 4294967295)::oid)`
+	if err := l.store.read.QueryRowContext(ctx, look, int64(leaderLock), l.store.schema).Scan(&led); err != nil {
+		return fmt.Errorf("take the lead: %w", err)
+	}
+	if led {
+		return ErrLed
+	}
 	config, err := l.leaseConfig()
 	if err != nil {
 		return fmt.Errorf("take the lead: %w", err)
@@ -60,7 +71,13 @@ func (l *Lease) leaseConfig() (*pgx.ConnConfig, error) {
 }
 
 // lockAndLoad takes the lock, notes the holder and reads what the one before left.
+// The session's end is set before it has anything to hold.
 func (l *Lease) lockAndLoad(ctx context.Context) error {
+	// idle_session_timeout is of PostgreSQL 14; before, it is nothing.
+	const timeout = `SELECT set_config(name, $1, false) FROM pg_settings WHERE name = 'idle_session_timeout'`
+	if _, err := l.conn.ExecContext(ctx, timeout, strconv.FormatInt(l.ttl.Milliseconds(), 10)); err != nil {
+		return err
+	}
 	var locked bool
 	const lock = `SELECT pg_try_advisory_lock($1::int, hashtext($2))`
 	if err := l.conn.QueryRowContext(ctx, lock, leaderLock, l.store.schema).Scan(&locked); err != nil {
@@ -68,11 +85,6 @@ func (l *Lease) lockAndLoad(ctx context.Context) error {
 	}
 	if !locked {
 		return ErrLed
-	}
-	// idle_session_timeout is of PostgreSQL 14; before, it is nothing.
-	const timeout = `SELECT set_config(name, $1, false) FROM pg_settings WHERE name = 'idle_session_timeout'`
-	if _, err := l.conn.ExecContext(ctx, timeout, strconv.FormatInt(l.ttl.Milliseconds(), 10)); err != nil {
-		return err
 	}
 	const hold = `UPDATE {leader} SET holder = $1, expires = NULL RETURNING last_tick, lap`
 	return l.conn.QueryRowContext(ctx, l.store.sql(hold), l.holder).Scan(instant{&l.LastTick}, &l.Lap)

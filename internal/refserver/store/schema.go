@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // part is a part of the schema, with the statements that lead from each version to
@@ -177,6 +178,49 @@ CREATE TABLE {leader} (
 	last_tick TIMESTAMPTZ,
 	lap       BIGINT NOT NULL DEFAULT 0
 );
-INSERT INTO {leader} (id, holder) VALUES (1, '');`}},
+INSERT INTO {leader} (id, holder) VALUES (1, '');` + strings.ReplaceAll(cronFunctions, "{schema}", schema)}},
 	}
 }
+
+// cronFunctions are those of pg_cron by which any client of PostgreSQL schedules.
+// What a schedule says is looked at by the scheduler.
+const cronFunctions = `
+CREATE FUNCTION {schema}.schedule(job_name TEXT, schedule TEXT, command TEXT) RETURNS BIGINT LANGUAGE sql AS $body$
+	INSERT INTO {job} (jobname, schedule, command) VALUES (job_name, schedule, command)
+		ON CONFLICT (jobname, username) DO UPDATE SET schedule = excluded.schedule, command = excluded.command
+		RETURNING jobid
+$body$;
+CREATE FUNCTION {schema}.schedule(schedule TEXT, command TEXT) RETURNS BIGINT LANGUAGE sql AS $body$
+	INSERT INTO {job} (schedule, command) VALUES (schedule, command) RETURNING jobid
+$body$;
+CREATE FUNCTION {schema}.unschedule(job_id BIGINT) RETURNS BOOLEAN LANGUAGE plpgsql AS $body$
+BEGIN
+	DELETE FROM {job} WHERE jobid = job_id;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'could not find valid entry for job %', job_id;
+	END IF;
+	RETURN true;
+END
+$body$;
+CREATE FUNCTION {schema}.unschedule(job_name TEXT) RETURNS BOOLEAN LANGUAGE plpgsql AS $body$
+BEGIN
+	DELETE FROM {job} WHERE jobname = job_name;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'could not find valid entry for job ''%''', job_name;
+	END IF;
+	RETURN true;
+END
+$body$;
+CREATE FUNCTION {schema}.alter_job(job_id BIGINT, schedule TEXT DEFAULT NULL, command TEXT DEFAULT NULL,
+	database TEXT DEFAULT NULL, username TEXT DEFAULT NULL, active BOOLEAN DEFAULT NULL) RETURNS VOID LANGUAGE plpgsql AS $body$
+BEGIN
+	UPDATE {job} j SET
+		schedule = coalesce(alter_job.schedule, j.schedule), command = coalesce(alter_job.command, j.command),
+		database = coalesce(alter_job.database, j.database), username = coalesce(alter_job.username, j.username),
+		active = coalesce(alter_job.active, j.active)
+		WHERE jobid = job_id;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'could not find valid entry for job %', job_id;
+	END IF;
+END
+$body$;`

@@ -98,20 +98,15 @@ func (s *Store) Close() error {
 	return err
 }
 
-// write runs fn in a transaction and returns when it is committed. fn may be run a
-// second time, after a rollback of the first.
+// write runs fn and returns when what it wrote is committed. In SQLite that is a
+// transaction, and fn may be run a second time, after a rollback of the first. In
+// PostgreSQL fn is one statement that commits by itself: a process that is stopped
+// between two would keep its locks, and a new leader from its work.
 func (s *Store) write(ctx context.Context, fn func(ctx context.Context, q querier) error) error {
 	if s.sqlite != nil {
 		return s.sqlite.writer.do(ctx, fn)
 	}
-	tx, err := s.postgres.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := fn(ctx, tx); err != nil {
-		return errors.Join(err, rollback(tx))
-	}
-	return tx.Commit()
+	return fn(ctx, s.postgres.db)
 }
 
 // rollback takes back tx, which may have been taken back by the end of its context.

@@ -30,6 +30,8 @@ var suite = map[string]func(t *testing.T, db database){
 	"several start at once":   testSeveralStart,
 	"what is kept":            testKept,
 	"lease taken over":        testTakeover,
+	"killed writer":           testKilledWriter,
+	"cron functions":          testCronFunctions,
 }
 
 func TestStore(t *testing.T) {
@@ -328,6 +330,21 @@ func testKept(t *testing.T, db database) {
 	}
 }
 
+// What cannot be opened says so, without its password.
+func TestOpenRefused(t *testing.T) {
+	for _, dsn := range []string{
+		"postgres://user:hunter2@127.0.0.1:1/none",
+		"postgres://user:hunter2@127.0.0.1:port/none",
+		t.TempDir(), // a folder
+		t.TempDir() + "/none/store.db",
+	} {
+		s, err := Open(t.Context(), dsn)
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s opens as %v, %v", dsn, s, err)
+		}
+	}
+}
+
 // The guide's rpc call names two parameters.
 func TestSQLFunction(t *testing.T) {
 	pg := service.StartPostgres(t, service.PostgresOptions{Cron: true})
@@ -352,5 +369,57 @@ func TestSQLFunction(t *testing.T) {
 	err = s.postgres.db.QueryRowContext(t.Context(), `SELECT (SELECT count(*) FROM cron.job), (SELECT count(*) FROM edgeload_cron.job)`).Scan(&theirs, &ours)
 	if theirs != 0 || ours != 1 || err != nil {
 		t.Errorf("%d jobs in pg_cron, %d in ours, %v", theirs, ours, err)
+	}
+}
+
+// What the guide has a user say to pg_cron can be said to a PostgreSQL without it.
+func testCronFunctions(t *testing.T, db database) {
+	s := open(t, db.dsn(t))
+	if s.postgres == nil {
+		return // SQLite has no functions of its own
+	}
+	const guide = `
+SELECT cron.schedule(
+'morning-digest',
+'0 9 * * *',
+$$
+SELECT net.http_post(
+url := current_setting('app.supabase_url') || '/functions/v1/morning-digest',
+body := '{}'::jsonb
+);
+$$
+);`
+	var named, again, nameless int64
+	err := errors.Join(
+		s.read.QueryRowContext(t.Context(), guide).Scan(&named),
+		s.read.QueryRowContext(t.Context(), guide).Scan(&again),
+		s.read.QueryRowContext(t.Context(), `SELECT cron.schedule('@daily', 'digest')`).Scan(&nameless),
+	)
+	if err != nil || again != named || nameless == named {
+		t.Errorf("jobs %d, %d and %d, %v", named, again, nameless, err)
+	}
+	for _, query := range []string{
+		`SELECT cron.alter_job($1, schedule := '5 seconds', active := false)`,
+		`SELECT cron.unschedule($1::bigint)`,
+	} {
+		if _, err := s.postgres.db.ExecContext(t.Context(), query, nameless); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+		if jobs, err := s.Jobs(t.Context()); err != nil || len(jobs) > 1 && (jobs[1].Schedule != "5 seconds" || jobs[1].Active || jobs[1].Command != "digest") {
+			t.Errorf("%s leaves %+v, %v", query, jobs, err)
+		}
+		if _, err := s.postgres.db.ExecContext(t.Context(), query, nameless+100); err == nil || !strings.Contains(err.Error(), ErrNoJob.Error()) {
+			t.Errorf("%s of no job: %v", query, err)
+		}
+	}
+	var gone bool
+	if err := s.read.QueryRowContext(t.Context(), `SELECT cron.unschedule('morning-digest')`).Scan(&gone); err != nil || !gone {
+		t.Errorf("unschedule by name: %v, %v", gone, err)
+	}
+	if _, err := s.postgres.db.ExecContext(t.Context(), `SELECT cron.unschedule('morning-digest')`); err == nil || !strings.Contains(err.Error(), "could not find valid entry for job 'morning-digest'") {
+		t.Errorf("unschedule of nothing: %v", err)
+	}
+	if jobs, err := s.Jobs(t.Context()); err != nil || len(jobs) != 0 {
+		t.Errorf("%+v, %v", jobs, err)
 	}
 }

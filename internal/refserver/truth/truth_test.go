@@ -143,8 +143,8 @@ func TestNilKeepsNothing(t *testing.T) {
 	if records != nil || dropped != 0 || l.Counts() != nil || l.Reset() != nil || l.Close() != nil {
 		t.Error("a nil ledger kept something")
 	}
-	for range l.Records(Job) {
-		t.Error("a nil ledger has a record")
+	for r, err := range l.Records(Job) {
+		t.Errorf("a nil ledger has %v, %v", r, err)
 	}
 }
 
