@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -140,26 +139,6 @@ func (a *audience) deliver(t testing.TB, n int) time.Duration {
 		a.arrived.Wait()
 	}
 	return cpuTime(t, a.server) - before
-}
-
-// cpuTime is what a process has used, user and system.
-func cpuTime(t testing.TB, p *os.Process) time.Duration {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(b), ") ") // the name may hold spaces
-	fields := strings.Fields(rest)
-	var ticks int
-	for _, field := range fields[11:13] { // utime, stime
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * (time.Second / 100) // USER_HZ
 }
 
 // envBare makes this program a bare handler instead of a test.
