@@ -121,7 +121,7 @@ func (a *audience) deliver(t testing.TB, n int) time.Duration {
 	t.Helper()
 	const each = audienceRooms * (audienceMembers - 1)
 	payload := make([]byte, audiencePayload)
-	before := cpuTime(t, a.server.Pid)
+	before := cpuTime(t, a.server)
 	for range n / each {
 		a.arrived.Add(each)
 		for _, speaker := range a.speakers {
@@ -140,7 +140,7 @@ func (a *audience) deliver(t testing.TB, n int) time.Duration {
 			t.Fatal("a message has not reached everyone in 30 s")
 		}
 	}
-	return cpuTime(t, a.server.Pid) - before
+	return cpuTime(t, a.server) - before
 }
 
 // startBareRelay starts testdata/barerelay, which is ended with the test.

@@ -20,7 +20,7 @@ func (inv *Invocation) Detach() (closed func()) {
 		defer p.unlock()
 		inv.detached = false
 		if inv.returned {
-			_ = p.leave(inv) // what had ended it has cut the socket
+			_ = p.leave(inv) // of a worker that has died: there is nobody left to tell
 		}
 	}
 }
