@@ -213,7 +213,7 @@ func (p *program) handler(b *backing) (*edge.Server, error) {
 		return nil, err
 	}
 	tracker := functions.NewTrackEvent(functions.TrackEventOptions{
-		Metrics: b.store, Retrier: retrier, Webhook: p.conf.webhookURL, MaxPending: p.conf.maxPending, Ledger: b.ledger, Log: p.log,
+		Metrics: b.store, Retrier: retrier, Webhook: p.conf.webhookURL, Policy: &p.conf.webhookRetry, MaxPending: p.conf.maxPending, Ledger: b.ledger, Log: p.log,
 	})
 	var auth *edge.Auth
 	if p.conf.jwtSecret != "" {
@@ -226,6 +226,10 @@ func (p *program) handler(b *backing) (*edge.Server, error) {
 		"llm":     func() any { return p.simulator.Stats() },
 		"relay":   func() any { return p.relay.Stats() },
 		"store":   func() any { return b.store.WriteStats() },
+		"jobs":    func() any { return map[string]int{"pending": tracker.Pending()} },
+	}
+	if embedded, ok := b.cron.(*cron.Scheduler); ok {
+		sections["cron"] = func() any { return embedded.Stats() }
 	}
 	switches := map[string]admin.Switch{"llm": {
 		Get: func() string { return p.simulator.Faults().String() },

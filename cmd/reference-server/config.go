@@ -17,6 +17,7 @@ import (
 	"github.com/edgeload/edgeload/internal/refserver/functions"
 	"github.com/edgeload/edgeload/internal/refserver/llm"
 	"github.com/edgeload/edgeload/internal/refserver/relay"
+	"github.com/edgeload/edgeload/internal/refserver/retry"
 	"github.com/edgeload/edgeload/internal/refserver/store"
 )
 
@@ -56,12 +57,13 @@ type config struct {
 
 	relay relay.Options
 
-	store      string
-	journal    string // empty: ground truth ends with the process
-	allow      functions.AllowList
-	webhook    string
-	webhookURL *url.URL // nil: none
-	maxPending int
+	store        string
+	journal      string // empty: ground truth ends with the process
+	allow        functions.AllowList
+	webhook      string
+	webhookURL   *url.URL // nil: none
+	webhookRetry retry.Policy
+	maxPending   int
 
 	cron string
 	zone zone

@@ -75,18 +75,8 @@ const jobSecret = "a secret that is for tests only, and long enough"
 // startJobServer starts a server on a SQLite file, with its journal beside it.
 func startJobServer(t *testing.T, file string) *jobServer {
 	t.Helper()
-	program := filepath.Join(bin, "reference-server")
-	keys, err := exec.Command(program, "keys", "--jwt-secret", jobSecret).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &jobServer{server: &server{log: new(bytes.Buffer)}}
-	for line := range strings.Lines(string(keys)) {
-		if key, ok := strings.CutPrefix(line, "SERVICE_ROLE_KEY="); ok {
-			s.key = strings.TrimSpace(key)
-		}
-	}
-	s.cmd = exec.Command(program, "--listen", "127.0.0.1:0", "--store", file, "--jwt-secret", jobSecret, "--workers", "2", "--log-level", "error")
+	s := &jobServer{server: &server{log: new(bytes.Buffer)}, key: keys(t, jobSecret)["SERVICE_ROLE_KEY"]}
+	s.cmd = exec.Command(filepath.Join(bin, "reference-server"), "--listen", "127.0.0.1:0", "--store", file, "--jwt-secret", jobSecret, "--workers", "2", "--log-level", "error")
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -2,9 +2,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -59,24 +56,8 @@ func holdSockets(t testing.TB, n, size int, ramp time.Duration) int64 {
 	if owed != written || written < expected || counter(t, page, "relay_peers ") != 0 {
 		t.Errorf("%v deliveries owed, %v written", owed, written)
 	}
-	peak := memory(t, s.cmd.Process, "VmHWM:")
+	peak := memory(t, s.cmd.Process, peakRSS)
 	t.Logf("%d sockets: %s, %d MiB at most, %v goroutines afterwards, fanout p99 %v", n, verdict(run.Result), peak>>20,
 		counter(t, page, "go_goroutines"), quantile(t, w, "fanout", .99))
 	return peak
-}
-
-// memory is one of the sizes that Linux keeps of a process, in bytes.
-func memory(t testing.TB, p *os.Process, field string) int64 {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), field)
-	kib, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-	n, err := strconv.ParseInt(kib, 10, 64)
-	if err != nil {
-		t.Fatalf("%s of %d: %v", field, p.Pid, err)
-	}
-	return n << 10
 }

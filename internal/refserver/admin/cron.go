@@ -28,8 +28,11 @@ func (a *admin) withCron(call func(Cron) error) error {
 		return &problem{http.StatusNotFound, "this server schedules nothing (--cron off)"}
 	}
 	err := call(a.Cron)
-	if errors.Is(err, store.ErrNoJob) {
+	switch {
+	case errors.Is(err, store.ErrNoJob):
 		return &problem{http.StatusNotFound, err.Error()}
+	case errors.Is(err, cron.ErrInvalidSchedule): // the extension may read less than Parse
+		return bad("%v", err)
 	}
 	return err
 }

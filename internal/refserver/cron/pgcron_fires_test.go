@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/edgeload/edgeload/internal/service"
 )
@@ -240,38 +241,50 @@ func TestPgCronFires(t *testing.T) {
 // compare compares the runs there were with those there should have been.
 func compare(t *testing.T, s *simulated, texts []string, schedules map[int64]Schedule, expected map[int64][]due) {
 	t.Helper()
-	rows, err := s.conn.Query(t.Context(), "SELECT jobid, start_time FROM cron.job_run_details ORDER BY runid")
+	// On a slow machine the 10 s, simulated, that pg_cron gives a run to begin may
+	// pass: that one has no start, but it fired.
+	rows, err := s.conn.Query(t.Context(), "SELECT jobid, coalesce(start_time, end_time, '-infinity') FROM cron.job_run_details ORDER BY runid")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[int64][]time.Time{}
 	var id int64
-	var start time.Time
+	var start pgtype.Timestamptz
 	if _, err := pgx.ForEachRow(rows, []any{&id, &start}, func() error {
-		got[id] = append(got[id], start.UTC())
+		got[id] = append(got[id], start.Time.UTC())
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	runs, late, fired := 0, 0, 0
+	runs, fired, late := 0, 0, 0
 	for id := range schedules {
 		want := expected[id]
-		if len(want) > 0 {
-			fired++
-		}
 		if len(got[id]) != len(want) {
 			t.Errorf("%q ran %d times, want %d\nran %v\nwant %v", texts[id-1], len(got[id]), len(want), got[id], want)
 			continue
 		}
+		if len(want) == 0 {
+			continue
+		}
+		fired++
+		soonest := time.Hour
 		for i, d := range want {
 			runs++
-			if lag := got[id][i].Sub(d.tick); lag >= time.Minute || lag < -2*time.Second {
-				late++
+			if got[id][i].IsZero() {
+				continue
+			}
+			lag := got[id][i].Sub(d.tick)
+			soonest = min(soonest, lag)
+			if lag < -5*time.Second {
+				t.Errorf("%q ran at %s, before %s", texts[id-1], got[id][i], d)
 			}
 		}
+		if soonest >= time.Minute {
+			late++ // each time in a later minute: a slow machine, if it is one of many
+		}
 	}
-	t.Logf("%d schedules, %d of which ran, %d runs, %d of them in another minute", len(schedules), fired, runs, late)
-	if late > runs/20 || fired < len(texts)/3 || fired == len(texts) {
-		t.Errorf("%d runs, %d late; %d of %d schedules ran", runs, late, fired, len(texts))
+	t.Logf("%d schedules, %d of which ran, %d runs, %d schedules late", len(schedules), fired, runs, late)
+	if late > fired/20 || fired < len(texts)/3 || fired == len(texts) {
+		t.Errorf("%d runs of %d of %d schedules, %d always late", runs, fired, len(texts), late)
 	}
 }

@@ -15,27 +15,27 @@ import (
 
 // Schedule is cron.schedule: it adds a job, or changes the one of that name, and
 // returns its id. A command that ParseCommand reads is made a call of
-// edgeload.invoke; any other is SQL, and left as it is. What the schedule may say
-// is for the extension to judge.
+// edgeload.invoke; any other is SQL, and left as it is. The extension judges the
+// schedule: the error is ErrInvalidSchedule where it refuses it.
 func (p *PgCron) Schedule(ctx context.Context, name, schedule, command string) (jobID int64, err error) {
 	if name == "" {
 		err = p.pool.QueryRow(ctx, "SELECT cron.schedule($1, $2)", schedule, invocation("", command)).Scan(&jobID)
 	} else {
 		err = p.pool.QueryRow(ctx, "SELECT cron.schedule($1, $2, $3)", name, schedule, invocation(name, command)).Scan(&jobID)
 	}
-	return jobID, noJob("schedule", err)
+	return jobID, explain("schedule", err)
 }
 
 // Unschedule is cron.unschedule. The error is store.ErrNoJob where there is none.
 func (p *PgCron) Unschedule(ctx context.Context, jobID int64) error {
 	_, err := p.pool.Exec(ctx, "SELECT cron.unschedule($1::bigint)", jobID)
-	return noJob("unschedule", err)
+	return explain("unschedule", err)
 }
 
 // UnscheduleName is Unschedule by name.
 func (p *PgCron) UnscheduleName(ctx context.Context, name string) error {
 	_, err := p.pool.Exec(ctx, "SELECT cron.unschedule($1)", name)
-	return noJob("unschedule", err)
+	return explain("unschedule", err)
 }
 
 // Alter is cron.alter_job. The error is store.ErrNoJob where there is none.
@@ -53,16 +53,25 @@ func (p *PgCron) Alter(ctx context.Context, jobID int64, a store.Alteration) err
 		a.Command = &command
 	}
 	_, err := p.pool.Exec(ctx, "SELECT cron.alter_job($1, $2, $3, $4, $5, $6)", jobID, a.Schedule, a.Command, a.Database, a.Username, a.Active)
-	return noJob("alter", err)
+	return explain("alter", err)
 }
 
-// noJob says what was attempted. Where pg_cron says, in one way or the other, that
-// there is no such job, the error is store.ErrNoJob too.
-func noJob(what string, err error) error {
+// ErrInvalidSchedule is that of a schedule which the extension refuses, as 1.4 does
+// "10 seconds".
+var ErrInvalidSchedule = errors.New("pg_cron refuses it")
+
+// invalidParameter is the SQLSTATE of a schedule that cannot be read.
+const invalidParameter = "22023"
+
+// explain says what was attempted, and makes ErrInvalidSchedule and store.ErrNoJob
+// of what pg_cron says, the latter in one way or the other.
+func explain(what string, err error) error {
 	var pg *pgconn.PgError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &pg) && pg.Code == invalidParameter:
+		return fmt.Errorf("%s: %w: %s", what, ErrInvalidSchedule, pg.Message)
 	case errors.As(err, &pg) && (strings.HasPrefix(pg.Message, store.ErrNoJob.Error()) || strings.Contains(pg.Message, "does not exist or you don't own it")):
 		return fmt.Errorf("%s: %w: %s", what, store.ErrNoJob, pg.Message)
 	}

@@ -127,13 +127,15 @@ func TestPgCronMode(t *testing.T) {
 	if err != nil || len(jobs) != 1 || jobs[0].ID != id || jobs[0].Name != "digest" || jobs[0].Active || jobs[0].Schedule != "* * * * *" {
 		t.Errorf("jobs %+v, %v", jobs, err)
 	}
-	// Runs that began before it was made inactive end.
+	// Runs that began before it was made inactive end. On a slow machine one may not
+	// begin within the 10 s, simulated, that pg_cron gives it.
 	var calls []Call
 	until(t, "history", func() bool {
 		runs, err := p.Runs(ctx, store.RunQuery{JobID: id})
 		if err != nil {
 			t.Fatal(err)
 		}
+		runs = slices.DeleteFunc(runs, func(r store.Run) bool { return r.Status == store.RunFailed })
 		calls = of("digest")
 		last := runs[len(runs)-1]
 		return len(runs) == len(calls) && last.HTTPStatus == 200 && last.ScheduledAt.Equal(calls[0].Scheduled) && last.Status == store.RunSucceeded
@@ -142,7 +144,7 @@ func TestPgCronMode(t *testing.T) {
 		t.Errorf("called with %+v", c)
 	}
 	for i, c := range calls[1:] {
-		if passed := c.Scheduled.Sub(calls[i].Scheduled); passed != time.Minute || c.Scheduled.Second() != 0 {
+		if passed := c.Scheduled.Sub(calls[i].Scheduled); passed <= 0 || passed%time.Minute != 0 || c.Scheduled.Second() != 0 {
 			t.Errorf("scheduled for %s and %s", calls[i].Scheduled, c.Scheduled)
 		}
 	}
@@ -179,7 +181,7 @@ func TestPgCronJobErrors(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := p.Schedule(ctx, "", "61 * * * *", "digest"); err == nil || !strings.Contains(err.Error(), "invalid schedule: 61 * * * *") {
+	if _, err := p.Schedule(ctx, "", "61 * * * *", "digest"); !errors.Is(err, ErrInvalidSchedule) || !strings.Contains(err.Error(), "invalid schedule: 61 * * * *") {
 		t.Errorf("a bad schedule: %v", err)
 	}
 	// What is no function's name is SQL and stays so.

@@ -160,7 +160,7 @@ func TestNextIsTheWalk(t *testing.T) {
 	})
 }
 
-// Schedules that fire seldom, compared with the walk over ten years in each zone.
+// Schedules that fire seldom, compared with the walk over three years in each zone, the last a leap year.
 func TestNextOverYears(t *testing.T) {
 	texts := []string{
 		"30 2 * * *", "15 2 * * sun", "0 0 29 2 *", "59 23 $ * *", "0 12 $ 2 1", "0 0 1 1 *", "5 4 */31 * 1-5", "0 3 13 * fri",
@@ -173,8 +173,8 @@ func TestNextOverYears(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, loc := range zones(t) {
 		wg.Go(func() {
-			start := time.Date(2024, 1, 1, 0, 0, 0, 0, loc)
-			end := start.AddDate(10, 0, 0)
+			start := time.Date(2026, 1, 1, 0, 0, 0, 0, loc)
+			end := start.AddDate(3, 0, 0)
 			next := make([]time.Time, len(texts))
 			for i, s := range schedules {
 				next[i] = s.Next(start.Add(-time.Second))
@@ -192,7 +192,7 @@ func TestNextOverYears(t *testing.T) {
 					}
 				}
 			}
-			if fires < 5_000 {
+			if fires < 1_500 {
 				t.Errorf("%s: %d fires in all", loc, fires)
 			}
 		})

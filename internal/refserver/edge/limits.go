@@ -48,19 +48,19 @@ func (p *Policy) UnmarshalText(text []byte) error {
 // share them. Under PerRequest and OneShot they are counted for each invocation,
 // its background tasks included. Either way it is the worker that dies of them.
 type Limits struct {
-	Policy Policy
+	Policy Policy `json:"policy"`
 
-	CPUSoft time.Duration // CPU time from which a worker takes no new request
-	CPU     time.Duration // CPU time at which a worker is killed
-	Memory  int64         // bytes above which a worker is killed
+	CPUSoft time.Duration `json:"cpu_soft_ns"`  // CPU time from which a worker takes no new request
+	CPU     time.Duration `json:"cpu_ns"`       // CPU time at which a worker is killed
+	Memory  int64         `json:"memory_bytes"` // bytes above which a worker is killed
 
 	// ResponseBytes is the largest body of an answer that is not flushed before its
 	// end. A larger one fails; one that is flushed is a stream, and passes.
-	ResponseBytes int64
+	ResponseBytes int64 `json:"response_bytes"`
 
-	WallClock   time.Duration // a worker retires at half of it and is killed at the whole
-	RequestIdle time.Duration // 504 to a request that has sent nothing for so long; a stream ends
-	RequestWait time.Duration // 503 to a request that found no free worker for so long
+	WallClock   time.Duration `json:"wall_clock_ns"`   // a worker retires at half of it and is killed at the whole
+	RequestIdle time.Duration `json:"request_idle_ns"` // 504 to a request that has sent nothing for so long; a stream ends
+	RequestWait time.Duration `json:"request_wait_ns"` // 503 to a request that found no free worker for so long
 }
 
 // Check reports every field that cannot be, together.

@@ -20,7 +20,7 @@ func (inv *Invocation) Detach() (closed func()) {
 		defer p.unlock()
 		inv.detached = false
 		if inv.returned {
-			p.leave(inv)
+			_ = p.leave(inv) // of a worker that has died: there is nobody left to tell
 		}
 	}
 }

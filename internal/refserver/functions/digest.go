@@ -46,8 +46,8 @@ type morningDigest struct {
 
 // digestRequest is a request's body.
 type digestRequest struct {
-	Sleep  span `json:"sleep"`
-	Status int  `json:"status"`
+	Sleep  duration `json:"sleep"`
+	Status int      `json:"status"`
 }
 
 // ServeHTTP sends one digest.

@@ -1,6 +1,7 @@
 package functions
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -15,8 +16,17 @@ func (d duration) String() string { return time.Duration(d).String() }
 func (d *duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
 	if err != nil {
-		return fmt.Errorf("%q: want a duration, as 500ms or 2s", text)
+		return fmt.Errorf("%q: want a duration such as \"250ms\"", text)
 	}
 	*d = duration(v)
 	return nil
+}
+
+// UnmarshalJSON reads it from a string.
+func (d *duration) UnmarshalJSON(raw []byte) error {
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return fmt.Errorf("duration %s: want a string such as \"250ms\"", raw)
+	}
+	return d.UnmarshalText([]byte(text))
 }

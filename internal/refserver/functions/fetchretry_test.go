@@ -341,6 +341,19 @@ func TestFetchBudgetIsOfTheProcess(t *testing.T) {
 	}
 }
 
+// TestFetchCountsAsMemory: what it keeps of an answer is charged to its worker, beside
+// the 1.4 kB that its own answer takes.
+func TestFetchCountsAsMemory(t *testing.T) {
+	upstream := upstreamOf(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 1000)) })
+	for limit, want := range map[int64]int{2000: 546, 100_000: 200} {
+		f := serveFetch(t, edge.Options{Limits: edge.Limits{Memory: limit}})
+		resp, _ := postJSON(t, f.url, `{"url": "`+upstream.URL+`"}`)
+		if code := resp.Header.Get(edge.HeaderErrorCode); resp.StatusCode != want || want == 546 && code != edge.CodeResourceLimit {
+			t.Errorf("with %d bytes: %d %s, want %d", limit, resp.StatusCode, code, want)
+		}
+	}
+}
+
 func FuzzPolicyField(f *testing.F) {
 	f.Add(`"full:base=10ms"`)
 	f.Add(`{"kind": "equal", "attempts": 4, "cap": "30s", "retry_after": false}`)

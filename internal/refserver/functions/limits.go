@@ -183,7 +183,8 @@ func (f *limits) run(ctx context.Context, inv *edge.Invocation, l *load, step fu
 	}
 	if l.CPU > 0 {
 		step()
-		if done.CPU, err = burn(inv, l.CPU); err != nil {
+		used, err := burn(inv, time.Duration(l.CPU))
+		if done.CPU = duration(used); err != nil {
 			return done, err
 		}
 	}
@@ -202,22 +203,6 @@ func (f *limits) run(ctx context.Context, inv *edge.Invocation, l *load, step fu
 		return done, errors.New("the memory was not kept")
 	}
 	return done, nil
-}
-
-// burn uses up CPU time, as the invocation counts it.
-func burn(inv *edge.Invocation, want duration) (duration, error) {
-	const rounds = 200_000 // well below a millisecond
-	before := inv.CPU()
-	x := uint64(want)
-	err := inv.Compute(func() bool {
-		for range rounds {
-			x ^= x << 13
-			x ^= x >> 7
-			x ^= x << 17
-		}
-		return x != 0 && inv.CPU()-before < time.Duration(want)
-	})
-	return duration(inv.CPU() - before), err
 }
 
 // readLimits reads what the call asks for; the error names the field.

@@ -3,7 +3,6 @@ package functions
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,13 +77,14 @@ type TrackEvent struct {
 	maxPending int64
 	ledger     *truth.Ledger
 	log        *slog.Logger
+	grace      time.Duration // updateGrace
 	pending    atomic.Int64
 }
 
 // NewTrackEvent returns the function.
 func NewTrackEvent(o TrackEventOptions) *TrackEvent {
 	t := &TrackEvent{
-		metrics: o.Metrics, webhook: o.Webhook, maxPending: int64(o.MaxPending), ledger: o.Ledger, log: o.Log,
+		metrics: o.Metrics, webhook: o.Webhook, maxPending: int64(o.MaxPending), ledger: o.Ledger, log: o.Log, grace: updateGrace,
 		poster: poster{retrier: o.Retrier, policy: retry.Default(retry.Full)},
 	}
 	if o.Policy != nil {
@@ -110,8 +110,8 @@ type trackRequest struct {
 	WebhookURL  string `json:"webhook_url"`
 	CallbackURL string `json:"callback_url"`
 	Work        struct {
-		CPU   span `json:"cpu"`
-		Sleep span `json:"sleep"`
+		CPU   duration `json:"cpu"`
+		Sleep duration `json:"sleep"`
 	} `json:"work"`
 }
 
@@ -214,21 +214,4 @@ func isJobID(id string) bool {
 	return id != "" && len(id) <= maxJobID && !strings.ContainsFunc(id, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._:-", r)
 	})
-}
-
-// span is a duration in JSON, written as Go writes it: "1.5s".
-type span time.Duration
-
-// UnmarshalJSON reads a string.
-func (s *span) UnmarshalJSON(raw []byte) error {
-	var text string
-	if err := json.Unmarshal(raw, &text); err != nil {
-		return fmt.Errorf("duration %s: want a string such as \"250ms\"", raw)
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		return fmt.Errorf("duration %q: want one such as \"250ms\"", text)
-	}
-	*s = span(d)
-	return nil
 }

@@ -29,9 +29,9 @@ const (
 // stepWebhook stands in the Detail of eventQueued where there is one to post.
 const stepWebhook = "webhook"
 
-// lookupTimeout bounds the question whether a job was counted, after its worker's
-// end.
-const lookupTimeout = 2 * time.Second
+// updateGrace is how long an update that has begun may go on after its worker's end,
+// and the question whether it was written after that.
+const updateGrace = 2 * time.Second
 
 // job is one job of track-event.
 type job struct {
@@ -92,13 +92,8 @@ func (t *TrackEvent) pipeline(ctx context.Context, j *job) error {
 	if err := work(ctx, j.cpu, j.sleep); err != nil {
 		return err
 	}
-	if err := t.metrics.UpdateUserMetrics(ctx, j.userID, j.event, j.id); err != nil {
-		if ctx.Err() == nil {
-			return fmt.Errorf("update the metrics: %w", err)
-		}
-		if !t.counted(ctx, j) {
-			return fmt.Errorf("%w before the metrics were written: %w", errWorkerEnded, context.Cause(ctx))
-		}
+	if err := t.update(ctx, j); err != nil {
+		return err
 	}
 	t.record(j, eventMetricsUpdated, "")
 	if j.webhook == nil {
@@ -112,10 +107,29 @@ func (t *TrackEvent) pipeline(ctx context.Context, j *job) error {
 	return nil
 }
 
-// counted asks whether an update was committed though the worker's end cut it off.
-// A database that cannot say so has not shown that it was.
+// update counts the event. What has been sent to the database is the database's to
+// finish, as on the platform: the end of the worker does not take it back, so that
+// a job is not called lost whose row appears later.
+func (t *TrackEvent) update(ctx context.Context, j *job) error {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() {
+		time.AfterFunc(t.grace, func() { cancel(context.Cause(ctx)) })
+	})()
+	err := t.metrics.UpdateUserMetrics(longer, j.userID, j.event, j.id)
+	if err == nil || t.counted(ctx, j) {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w before the metrics were written: %w", errWorkerEnded, err)
+	}
+	return fmt.Errorf("update the metrics: %w", err)
+}
+
+// counted asks whether an update was written though its answer did not come. A
+// database that cannot say so has not shown that it was.
 func (t *TrackEvent) counted(ctx context.Context, j *job) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.grace)
 	defer cancel()
 	has, err := t.metrics.HasJob(ctx, j.id)
 	if err != nil {
@@ -136,7 +150,7 @@ func (t *TrackEvent) record(j *job, event, detail string) {
 // work uses so much CPU time, then waits.
 func work(ctx context.Context, cpu, rest time.Duration) error {
 	if cpu > 0 {
-		if err := edge.InvocationOf(ctx).Compute(burner(cpu)); err != nil {
+		if _, err := burn(edge.InvocationOf(ctx), cpu); err != nil {
 			return fmt.Errorf("%w: %w", errWorkerEnded, err)
 		}
 	}

@@ -304,21 +304,33 @@ func TestTrackEventLosesWhatTheWorkerTakesAlong(t *testing.T) {
 		}
 	})
 	t.Run("within the update", func(t *testing.T) {
-		for _, committed := range []bool{false, true} {
-			metrics := new(counter)
-			metrics.update = func(ctx context.Context, job string) error {
-				<-ctx.Done()
-				if committed { // and its answer did not come through
-					metrics.count("ada", "signup", job)
-				}
+		for name, tc := range map[string]struct {
+			update func(c *counter, ctx context.Context, job string) error
+			want   string
+		}{
+			"written after the end": {func(c *counter, ctx context.Context, _ string) error {
+				time.Sleep(150 * time.Millisecond)
 				return ctx.Err()
-			}
+			}, "completed"},
+			"stuck": {func(_ *counter, ctx context.Context, _ string) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}, "lost"},
+			"stuck, and written": {func(c *counter, ctx context.Context, job string) error {
+				<-ctx.Done()
+				c.count("ada", "signup", job)
+				return ctx.Err()
+			}, "completed"},
+		} {
+			metrics := new(counter)
+			metrics.update = func(ctx context.Context, job string) error { return tc.update(metrics, ctx, job) }
 			k := serveTrack(t, edge.Options{Limits: edge.Limits{WallClock: 50 * time.Millisecond}}, TrackEventOptions{Metrics: metrics})
-			id, want := k.queue(t, ada+`}`), "lost"
-			if committed {
-				want = "completed"
+			k.grace = 300 * time.Millisecond
+			id := k.queue(t, ada+`}`)
+			_, all := k.events(t, id, tc.want)
+			if has := metrics.jobs[id] != ""; has != (tc.want == "completed") {
+				t.Errorf("%s: counted %t, and ground truth has %+v", name, has, all)
 			}
-			k.events(t, id, want)
 		}
 	})
 	t.Run("within the webhook", func(t *testing.T) {
@@ -381,6 +393,7 @@ func TestTrackEventUnderLoad(t *testing.T) {
 		return nil
 	}}
 	k := serveTrack(t, edge.Options{Workers: 4, Limits: edge.Limits{WallClock: 100 * time.Millisecond}}, TrackEventOptions{Metrics: metrics})
+	k.grace = 10 * time.Millisecond
 	var wg sync.WaitGroup
 	var queued atomic.Int64
 	for range 8 {

@@ -1,14 +1,30 @@
 package llm
 
 import (
-	"container/heap"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// alarmSpacing is the least distance between two wake-ups: it bounds the cost
-// of precision to 5,000 wake-ups a second however many streams wait.
-const alarmSpacing = 200 * time.Microsecond
+const (
+	// alarmSpacing is the least distance between two wake-ups: it bounds the cost
+	// of precision to 5,000 wake-ups a second.
+	alarmSpacing = 200 * time.Microsecond
+
+	// alarmBatch is how many deadlines a second that spacing is for. Where there are
+	// more, wake-ups lie apart by as much more, for then several streams are due at
+	// any time and each wake-up sets threads in motion that would find work anyway.
+	alarmBatch = 10_000
+
+	// alarmWidest is where that ends: what Go's timers alone would do.
+	alarmWidest = time.Millisecond
+
+	// alarmSlots times alarmSpacing is how far ahead an Alarm looks. A longer wait
+	// goes without it until alarmNear of it is left.
+	alarmSlots = 2048
+	alarmNear  = alarmSlots * alarmSpacing / 4
+)
 
 // Alarm wakes the Go scheduler when the next deadline falls due.
 //
@@ -21,99 +37,100 @@ const alarmSpacing = 200 * time.Microsecond
 //
 // The zero value is ready; it is safe for concurrent use.
 type Alarm struct {
-	mu      sync.Mutex
-	pending alertHeap
-	fired   time.Time // last wake-up
-	armed   time.Time // what the timer is set to; zero when it is not
-	timer   timer
+	ring atomic.Pointer[alarmRing] // nil while it does not run
 }
 
-// alert is one stream's place in an Alarm.
-type alert struct {
-	at    time.Time
-	index int // in the heap; -1 when absent
-}
+// running reports whether there is a wake-up for who asks.
+func (a *Alarm) running() bool { return a != nil && a.ring.Load() != nil }
 
-// set registers the instant at which the process should be awake; it replaces
-// the alert's earlier instant.
-func (a *Alarm) set(al *alert, at time.Time) {
+// set asks for a wake-up at an instant at most alarmNear away. Who has no use for
+// it any more need not take it back: it costs one wake-up at most.
+func (a *Alarm) set(at time.Time) {
 	if a == nil {
 		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	al.at = at
-	if al.index < 0 {
-		heap.Push(&a.pending, al)
-	} else {
-		heap.Fix(&a.pending, al.index)
+	if r := a.ring.Load(); r != nil {
+		r.set(at)
 	}
-	a.arm()
 }
 
-// drop takes the alert out.
-func (a *Alarm) drop(al *alert) {
-	if a == nil {
+// alarmRing holds the deadlines of the near future, by slots of alarmSpacing. A
+// slot knows the last deadline in it: streams that are due within one slot are woken
+// together. What a slot held a round ago lies in the past, and counts for nothing.
+type alarmRing struct {
+	base  time.Time
+	timer interface{ set(after time.Duration) }
+	slots [alarmSlots]atomic.Int64 // nanoseconds after base
+	asked atomic.Int64             // deadlines set since the last wake-up
+	armed atomic.Int64             // what the timer is set to, after base; unarmed when it is not
+
+	mu    sync.Mutex // held to arm
+	fired int64      // last wake-up
+	space int64      // until the next one, at least
+}
+
+const unarmed = math.MaxInt64
+
+func newAlarmRing(timer interface{ set(after time.Duration) }) *alarmRing {
+	r := &alarmRing{base: time.Now(), timer: timer, space: int64(alarmSpacing)}
+	r.armed.Store(unarmed)
+	return r
+}
+
+func (r *alarmRing) set(at time.Time) {
+	deadline := int64(at.Sub(r.base))
+	r.asked.Add(1)
+	slot := r.slot(deadline / int64(alarmSpacing))
+	for last := slot.Load(); deadline > last && !slot.CompareAndSwap(last, deadline); last = slot.Load() {
+	}
+	// fire takes armed off before it looks at the slots: either it sees the deadline
+	// there, or the deadline is seen here to come before what is armed.
+	if deadline < r.armed.Load() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.arm(deadline)
+	}
+}
+
+func (r *alarmRing) slot(n int64) *atomic.Int64 { return &r.slots[uint64(n)%alarmSlots] }
+
+// arm sets the timer to an instant unless it is set to something earlier. The
+// caller holds mu.
+func (r *alarmRing) arm(at int64) {
+	at = max(at, r.fired+r.space)
+	if at >= r.armed.Load() {
 		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if al.index >= 0 {
-		heap.Remove(&a.pending, al.index)
+	r.armed.Store(at)
+	r.timer.set(time.Duration(at) - time.Since(r.base))
+}
+
+// close keeps the timer from being set again, by whom still knows the ring.
+func (r *alarmRing) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.armed.Store(math.MinInt64)
+}
+
+// fire notes a wake-up and arms the next.
+func (r *alarmRing) fire() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := int64(time.Since(r.base))
+	r.space = spacing(r.asked.Swap(0), time.Duration(now-r.fired))
+	r.fired = now
+	r.armed.Store(unarmed)
+	for n := range int64(alarmSlots) {
+		if deadline := r.slot(now/int64(alarmSpacing) + n).Load(); deadline > now {
+			r.arm(deadline)
+			return
+		}
 	}
 }
 
-// arm sets the timer to the earliest alert unless it is set to that or to
-// something earlier. The caller holds mu.
-func (a *Alarm) arm() {
-	if len(a.pending) == 0 {
-		return
-	}
-	at := a.pending[0].at
-	if earliest := a.fired.Add(alarmSpacing); at.Before(earliest) {
-		at = earliest
-	}
-	if !a.armed.IsZero() && !at.Before(a.armed) {
-		return
-	}
-	a.armed = at
-	a.timer.set(time.Until(at))
-}
-
-// fire takes out the alerts that are due and arms the next.
-func (a *Alarm) fire() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.fired, a.armed = time.Now(), time.Time{}
-	for len(a.pending) > 0 && !a.pending[0].at.After(a.fired) {
-		heap.Pop(&a.pending)
-	}
-	a.arm()
-}
-
-// alertHeap orders alerts by instant, each knowing its index.
-type alertHeap []*alert
-
-func (h alertHeap) Len() int           { return len(h) }
-func (h alertHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h alertHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-// Push appends x, as container/heap asks.
-func (h *alertHeap) Push(x any) {
-	al, _ := x.(*alert) // set pushes nothing else
-	al.index = len(*h)
-	*h = append(*h, al)
-}
-
-// Pop removes the last alert, as container/heap asks.
-func (h *alertHeap) Pop() any {
-	last := len(*h) - 1
-	al := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	al.index = -1
-	return al
+// spacing is how far apart wake-ups are to be where so many deadlines were set in a
+// time.
+func spacing(deadlines int64, within time.Duration) int64 {
+	rate := float64(deadlines) / max(within, alarmSpacing).Seconds()
+	return int64(min(max(float64(alarmSpacing)*rate/alarmBatch, float64(alarmSpacing)), float64(alarmWidest)))
 }

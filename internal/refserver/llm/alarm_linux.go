@@ -10,18 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// timer is a timerfd; its zero value is closed and ignores set.
-type timer struct {
-	fd   int
-	open bool
-}
+// timerfd is an open timerfd.
+type timerfd int
 
-func (t *timer) set(after time.Duration) {
-	if !t.open {
-		return
-	}
+func (t timerfd) set(after time.Duration) {
 	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(int64(after), 1))}
-	_ = unix.TimerfdSettime(t.fd, 0, &spec, nil) // cannot fail for an open timerfd and a positive delay
+	_ = unix.TimerfdSettime(int(t), 0, &spec, nil) // cannot fail for an open timerfd and a positive delay
 }
 
 // Run keeps the alarm ringing until ctx ends; then it returns nil. It must not
@@ -32,24 +26,19 @@ func (a *Alarm) Run(ctx context.Context) error {
 		return fmt.Errorf("create timerfd: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), "timerfd")
-	a.mu.Lock()
-	a.timer = timer{fd: fd, open: true}
-	a.armed = time.Time{}
-	a.arm()
-	a.mu.Unlock()
+	ring := newAlarmRing(timerfd(fd))
+	a.ring.Store(ring)
 	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Now()) }) // a timerfd is pollable, so it takes a deadline
 	defer stop()
 
 	var expirations [8]byte
 	for err == nil {
 		if _, err = file.Read(expirations[:]); err == nil {
-			a.fire()
+			ring.fire()
 		}
 	}
-	a.mu.Lock()
-	a.timer = timer{}
-	a.armed = time.Time{}
-	a.mu.Unlock()
+	a.ring.Store(nil)
+	ring.close()
 	if cerr := file.Close(); cerr != nil {
 		return fmt.Errorf("close timerfd: %w", cerr)
 	}

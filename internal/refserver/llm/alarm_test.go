@@ -18,7 +18,8 @@ func late(ctx context.Context, alarm *Alarm, streams, waits int, gap time.Durati
 	var wg sync.WaitGroup
 	for i := range streams {
 		wg.Go(func() {
-			w := newWaiter(alarm)
+			w := waiter{alarm: alarm}
+			w.begin(ctx)
 			defer w.stop()
 			start := time.Now().Add(gap * time.Duration(i) / time.Duration(streams))
 			var own []time.Duration
@@ -51,8 +52,8 @@ func run(t testing.TB, f func(alarm *Alarm)) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if len(alarm.pending) != 0 {
-		t.Errorf("%d alerts left behind", len(alarm.pending))
+	if alarm.running() {
+		t.Error("an alarm that was stopped says that it runs")
 	}
 }
 
@@ -74,12 +75,47 @@ func TestWaitsEndOnTime(t *testing.T) {
 	t.Run("no alarm", func(t *testing.T) { check(t, nil) })
 }
 
-func TestCancelledWaitLeavesNoAlert(t *testing.T) {
+// A wait whose context ends returns at once, however far off its deadline, and
+// whether the end comes before the wait or in it.
+func TestCancelledWaitReturns(t *testing.T) {
 	run(t, func(alarm *Alarm) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 		defer cancel()
+		begin := time.Now()
 		late(ctx, alarm, 10, 1, time.Hour)
+		late(ctx, alarm, 10, 1, time.Hour)
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("took %v", took)
+		}
 	})
+}
+
+// A wait beyond what an alarm looks ahead ends as precisely as a short one.
+func TestLongWaitEndsOnTime(t *testing.T) {
+	run(t, func(alarm *Alarm) {
+		got := late(t.Context(), alarm, 20, 1, alarmSlots*alarmSpacing*3/2)
+		if len(got) != 20 || got[0] < 0 || got[10] > 3*time.Millisecond {
+			t.Errorf("lateness %v", got)
+		}
+	})
+}
+
+func TestSpacingFollowsTheLoad(t *testing.T) {
+	for _, tc := range []struct {
+		deadlines int64
+		within    time.Duration
+		want      time.Duration
+	}{
+		{1, 20 * time.Millisecond, alarmSpacing},
+		{10, time.Millisecond, alarmSpacing},
+		{20, time.Millisecond, 2 * alarmSpacing},
+		{1000, time.Millisecond, alarmWidest},
+		{1, 0, alarmSpacing},
+	} {
+		if got := time.Duration(spacing(tc.deadlines, tc.within)); got != tc.want {
+			t.Errorf("%d deadlines in %v: %v apart, want %v", tc.deadlines, tc.within, got, tc.want)
+		}
+	}
 }
 
 // BenchmarkLateness reports how late waits end: go test -run '^$' -bench Lateness -benchtime 1x
@@ -109,14 +145,13 @@ func (flushDiscard) WriteHeader(int)     {}
 func (flushDiscard) Flush()              {}
 
 func TestTokenEventsDoNotAllocate(t *testing.T) {
-	events := newEventWriter(flushDiscard{io.Discard}, false)
+	var events eventWriter
+	events.begin(flushDiscard{io.Discard}, false)
 	teller := teller{text: prose}
 	m := newCounts()
-	event := make([]byte, 0, 1024)
 	allocs := testing.AllocsPerRun(500, func() {
-		event = teller.append(append(event[:0], anthropicText...), 3)
-		event = append(event, anthropicDeltaEnd...)
-		sent, err := events.send(event)
+		events.set(anthropicText, &teller, 3, anthropicDeltaEnd)
+		sent, err := events.send()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,13 +12,13 @@ type answer struct {
 	head     head
 	stream   bool
 	start    time.Time // that deadlines count from; a stall puts it off
-	schedule *schedule
+	schedule schedule
 	thoughts int // tokens of reasoning that are not sent yet
 	plan     plan
 	counts   *counts
 
 	wait   waiter
-	out    *eventWriter
+	out    eventWriter
 	sent   usage
 	last   time.Duration // when the last chunk was due
 	pingAt time.Time
@@ -30,7 +30,7 @@ func (a *answer) events(ctx context.Context, w http.ResponseWriter) (Outcome, er
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	w.WriteHeader(http.StatusOK)
-	a.out = newEventWriter(w, a.plan.split)
+	a.out.begin(w, a.plan.split)
 	a.announce()
 	if err := a.out.flush(); err != nil { // there may be no event at once
 		return "", err
@@ -81,7 +81,6 @@ func (a *answer) tokens(ctx context.Context) (Outcome, error) {
 func (a *answer) part(ctx context.Context, reasoning, first bool) (Outcome, error) {
 	said := a.teller()
 	prefix, suffix := a.dialect.around(&a.head, reasoning, first)
-	var event []byte
 	for {
 		if len(a.plan.strikes) > 0 {
 			if outcome, err := a.strike(ctx, prefix, suffix); outcome != "" || err != nil {
@@ -95,13 +94,15 @@ func (a *answer) part(ctx context.Context, reasoning, first bool) (Outcome, erro
 		if !ok {
 			return "", nil
 		}
-		event = said.append(append(event[:0], prefix...), tokens)
-		event = append(event, suffix...)
 		deadline := a.start.Add(due)
-		if err := a.until(ctx, deadline); err != nil {
+		if err := a.pings(ctx, deadline); err != nil {
 			return "", err
 		}
-		sent, err := a.out.send(event)
+		a.out.set(prefix, &said, tokens, suffix) // beforehand, so that little is left to do when it is due
+		if err := a.wait.until(ctx, deadline); err != nil {
+			return "", err
+		}
+		sent, err := a.out.send()
 		if err != nil {
 			return "", err
 		}
@@ -150,7 +151,7 @@ func (a *answer) strike(ctx context.Context, prefix, suffix string) (Outcome, er
 			}
 			continue
 		}
-		if _, err := a.out.send(event); outcome != "" || err != nil {
+		if err := a.out.sendEvent(event); outcome != "" || err != nil {
 			return outcome, err
 		}
 	}
@@ -167,18 +168,18 @@ func (a *answer) nextStrike() (f Fault, due bool) {
 	return f, true
 }
 
-// until waits for the deadline of a chunk and sends the pings that come before it.
-func (a *answer) until(ctx context.Context, deadline time.Time) error {
+// pings sends the pings that are due before a chunk is.
+func (a *answer) pings(ctx context.Context, deadline time.Time) error {
 	for a.plan.ping > 0 && a.pingAt.Before(deadline) {
 		if err := a.wait.until(ctx, a.pingAt); err != nil {
 			return err
 		}
-		if _, err := a.out.send(a.dialect.ping()); err != nil {
+		if err := a.out.sendEvent(a.dialect.ping()); err != nil {
 			return err
 		}
 		a.pingAt = a.pingAt.Add(a.plan.ping)
 	}
-	return a.wait.until(ctx, deadline)
+	return nil
 }
 
 // teller begins a text anew.
@@ -191,7 +192,7 @@ func (a *answer) teller() teller {
 
 func (a *answer) sendAll(events [][]byte) error {
 	for _, event := range events {
-		if _, err := a.out.send(event); err != nil {
+		if err := a.out.sendEvent(event); err != nil {
 			return err
 		}
 	}

@@ -60,6 +60,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fault.write(w, d, requestID)
 		return
 	}
+	a.wait.begin(r.Context())
 	defer a.wait.stop()
 
 	answer := a.whole
@@ -107,7 +108,7 @@ func (s *Simulator) accept(w http.ResponseWriter, r *http.Request, d dialect, st
 		thoughts: reasoning,
 		plan:     plan,
 		counts:   s.counts,
-		wait:     newWaiter(s.alarm),
+		wait:     waiter{alarm: s.alarm},
 	}, nil
 }
 

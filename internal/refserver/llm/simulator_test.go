@@ -304,7 +304,8 @@ func TestSeedFixesAllRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, due, _ := own.schedule(rand.New(rand.NewPCG(own.Seed, draw)), 0, 1).next(0)
+			schedule := own.schedule(rand.New(rand.NewPCG(own.Seed, draw)), 0, 1)
+			_, due, _ := schedule.next(0)
 			got = append(got, due)
 		}
 		return got

@@ -37,38 +37,44 @@ func (t Timing) OrDefault() Timing {
 	return t
 }
 
-// forRequest returns the timing of one request, which is t overridden by the
-// request's headers, and the number that stands for it beside the seed in every
-// draw. The error names the header at fault.
-func (t Timing) forRequest(h http.Header, number uint64) (Timing, uint64, error) {
+// forRequest returns the timing of one request, which is t, or a copy overridden
+// by the request's headers, and the number that stands for it beside the seed in
+// every draw. The error names the header at fault.
+func (t *Timing) forRequest(h http.Header, number uint64) (*Timing, uint64, error) {
+	own := *t
+	overridden := false
 	var err error
 	override := func(name string, parse func(text []byte) error) {
 		if text := h.Get(name); text != "" && err == nil {
+			overridden = true
 			if perr := parse([]byte(text)); perr != nil {
 				err = fmt.Errorf("header %s: %w", name, perr)
 			}
 		}
 	}
-	override(wire.HeaderSimTTFT, t.FirstToken.UnmarshalText)
-	override(wire.HeaderSimGap, t.Gap.UnmarshalText)
-	override(wire.HeaderSimTokens, t.Tokens.UnmarshalText)
-	override(wire.HeaderSimPerChunk, t.PerChunk.UnmarshalText)
+	override(wire.HeaderSimTTFT, own.FirstToken.UnmarshalText)
+	override(wire.HeaderSimGap, own.Gap.UnmarshalText)
+	override(wire.HeaderSimTokens, own.Tokens.UnmarshalText)
+	override(wire.HeaderSimPerChunk, own.PerChunk.UnmarshalText)
 	override(wire.HeaderSimSeed, func(text []byte) error {
 		seed, err := strconv.ParseUint(string(text), 10, 64)
 		if err != nil {
 			return fmt.Errorf("seed %q: want an unsigned integer below 2^64", text)
 		}
-		t.Seed, number = seed, 0
+		own.Seed, number = seed, 0
 		return nil
 	})
-	return t, number, err
+	if !overridden {
+		return t, number, nil
+	}
+	return &own, number, err
 }
 
 // schedule yields the chunks of one response in order. The draws come from one
 // source in a fixed order (tokens; then for each chunk its delay and its
 // size), so a seed fixes the whole response.
 type schedule struct {
-	timing Timing
+	timing *Timing // shared by all answers that do not ask for their own
 	rng    *rand.Rand
 	left   int  // tokens not yet scheduled
 	capped bool // max_tokens cut the response short
@@ -77,9 +83,9 @@ type schedule struct {
 }
 
 // schedule draws how many tokens follow so many of reasoning.
-func (t Timing) schedule(rng *rand.Rand, reasoning, maxTokens int) *schedule {
+func (t *Timing) schedule(rng *rand.Rand, reasoning, maxTokens int) schedule {
 	tokens := reasoning + t.Tokens.Sample(rng)
-	return &schedule{timing: t, rng: rng, left: min(tokens, maxTokens), capped: tokens > maxTokens}
+	return schedule{timing: t, rng: rng, left: min(tokens, maxTokens), capped: tokens > maxTokens}
 }
 
 // next returns the size of the next chunk in tokens, no more than most where that

@@ -9,33 +9,53 @@ import (
 	"github.com/edgeload/edgeload/internal/wire"
 )
 
+// stampRoom is the space before an event for its stamp, which has 28 bytes for the
+// next 260 years.
+const stampRoom = 32
+
 // eventWriter sends one event at a time, each behind its stamp. It belongs to
-// one request and reuses its buffer.
+// one request and has one buffer.
 type eventWriter struct {
 	w     http.ResponseWriter
 	flush func() error
-	split bool // each event in two writes
-	buf   []byte
+	split bool   // each event in two writes
+	buf   []byte // stampRoom, then the event
 }
 
-func newEventWriter(w http.ResponseWriter, split bool) *eventWriter {
-	e := &eventWriter{w: w, split: split}
+// begin readies it to write to w.
+func (e *eventWriter) begin(w http.ResponseWriter, split bool) {
+	e.w, e.split = w, split
 	if f, ok := w.(interface{ FlushError() error }); ok {
 		e.flush = f.FlushError
 	} else {
 		e.flush = http.NewResponseController(w).Flush
 	}
-	return e
+	e.buf = make([]byte, stampRoom, 8*stampRoom)
+}
+
+// set makes prefix, so many words and suffix the event that send sends.
+func (e *eventWriter) set(prefix string, said *teller, words int, suffix string) {
+	e.buf = said.append(append(e.buf[:stampRoom], prefix...), words)
+	e.buf = append(e.buf, suffix...)
+}
+
+// sendEvent is send for an event that is at hand.
+func (e *eventWriter) sendEvent(event []byte) error {
+	e.buf = append(e.buf[:stampRoom], event...)
+	_, err := e.send()
+	return err
 }
 
 // send writes stamp and event in one write, flushes, and returns the instant
 // in the stamp.
-func (e *eventWriter) send(event []byte) (time.Time, error) {
+func (e *eventWriter) send() (time.Time, error) {
+	var stamp [stampRoom]byte
 	now := time.Now()
-	e.buf = append(wire.AppendStamp(e.buf[:0], now), event...)
-	rest := e.buf
+	length := copy(stamp[:], wire.AppendStamp(stamp[:0], now))
+	rest := e.buf[stampRoom-length:]
+	copy(rest, stamp[:length])
 	if e.split {
-		at := splitAt(e.buf)
+		at := splitAt(rest)
 		if _, err := e.w.Write(rest[:at]); err != nil {
 			return now, err
 		}

@@ -41,6 +41,9 @@ type ending struct {
 	err  error    // why the connection ended; nil where either side asked for it
 }
 
+// errWriteTimeout is why a peer ended that did not read.
+var errWriteTimeout = errors.New("write timeout")
+
 // errSlow is why a peer closed by SlowClose ended.
 var errSlow = errors.New("slow consumer")
 
@@ -72,12 +75,14 @@ type Peer struct {
 
 	mu      sync.Mutex
 	queue   queue
-	end     *ending  // set once
-	session *session // set by Start
-	aborted bool     // the connection is cut, or will be
-	ping    bool     // one is due
-	writing bool     // a goroutine writes
-	over    bool     // no goroutine may write any more
+	end     *ending   // set once
+	session *session  // set by Start
+	aborted bool      // the connection is cut, or will be
+	ping    bool      // one is due
+	began   time.Time // when the message being written was taken; zero while none is
+	watched bool      // a timer looks whether writing takes too long
+	writing bool      // a goroutine writes
+	over    bool      // no goroutine may write any more
 	written chan struct{}
 }
 
@@ -167,12 +172,15 @@ type turn struct {
 func (p *Peer) next() turn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.began = time.Time{}
 	switch {
 	case p.over:
 	case p.ping:
 		p.ping = false
 		return turn{ping: true}
 	case p.queue.length > 0:
+		p.began = time.Now()
+		p.watch()
 		return turn{message: p.queue.pop()}
 	case p.end != nil:
 		p.over = true
@@ -183,6 +191,39 @@ func (p *Peer) next() turn {
 	}
 	p.stop()
 	return turn{}
+}
+
+// watch sees to it that a write that takes too long is noticed. One timer serves all
+// writes of a busy peer: a deadline for each would be set for nothing nearly every
+// time, at a tenth of the write's cost. The caller holds p.mu.
+func (p *Peer) watch() {
+	if p.watched {
+		return
+	}
+	p.watched = true
+	timeout := p.options().WriteTimeout
+	if p.session.watch == nil {
+		p.session.watch = time.AfterFunc(timeout, p.checkWrite)
+	} else {
+		p.session.watch.Reset(timeout)
+	}
+}
+
+// checkWrite cuts a peer off whose write takes too long, or looks again when it may.
+func (p *Peer) checkWrite() {
+	p.mu.Lock()
+	if p.over || p.began.IsZero() {
+		p.watched = false
+		p.mu.Unlock()
+		return
+	}
+	if left := p.options().WriteTimeout - time.Since(p.began); left > 0 {
+		p.session.watch.Reset(left)
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	p.session.stalled(errWriteTimeout)
 }
 
 // stop notes that the last writing goroutine ends. The caller holds p.mu.

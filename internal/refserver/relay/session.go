@@ -18,6 +18,7 @@ type session struct {
 	peer     *Peer
 	conn     *websocket.Conn
 	ping     *time.Timer
+	watch    *time.Timer   // nil until the first write
 	readDone chan struct{} // closed when the reading side has ended
 	buf      []byte        // of the writing side: the stamped message being written
 }
@@ -50,6 +51,9 @@ func (p *Peer) serve(conn *websocket.Conn) error {
 	_ = conn.Close() // frees a writing side that is blocked
 	p.settled()
 	s.ping.Stop()
+	if s.watch != nil {
+		s.watch.Stop()
+	}
 	return p.ended()
 }
 

@@ -16,48 +16,48 @@ import "sync/atomic"
 //
 // Counters only rise; Rooms, Peers and Pending are present values.
 type Stats struct {
-	Rooms   int    // rooms with at least one peer, in whatever worker
-	Peers   int    // peers in all rooms
-	Pending uint64 // deliveries queued or being written
+	Rooms   int    `json:"rooms"`   // rooms with at least one peer, in whatever worker
+	Peers   int    `json:"peers"`   // peers in all rooms
+	Pending uint64 `json:"pending"` // deliveries queued or being written
 
-	Received      uint64 // messages read from peers
-	ReceivedBytes uint64 // their payload bytes
+	Received      uint64 `json:"received"`       // messages read from peers
+	ReceivedBytes uint64 `json:"received_bytes"` // their payload bytes
 
-	RoomOwed     uint64 // deliveries owed to whole rooms
-	Split        uint64 // deliveries missed because the receiver is in another worker than the sender
-	Offered      uint64 // deliveries owed to those the message has reached
-	Written      uint64 // deliveries handed to the receiver's socket
-	WrittenBytes uint64 // their payload bytes
+	RoomOwed     uint64 `json:"room_owed"`     // deliveries owed to whole rooms
+	Split        uint64 `json:"split"`         // deliveries missed because the receiver is in another worker than the sender
+	Offered      uint64 `json:"offered"`       // deliveries owed to those the message has reached
+	Written      uint64 `json:"written"`       // deliveries handed to the receiver's socket
+	WrittenBytes uint64 `json:"written_bytes"` // their payload bytes
 
-	DroppedOldest uint64 // deliveries dropped by SlowDropOldest
-	DroppedSlow   uint64 // deliveries to a peer closed by SlowClose or for a stalled write
-	DroppedLeft   uint64 // deliveries to a peer that left, or that came after shutdown began
+	DroppedOldest uint64 `json:"dropped_oldest"` // deliveries dropped by SlowDropOldest
+	DroppedSlow   uint64 `json:"dropped_slow"`   // deliveries to a peer closed by SlowClose or for a stalled write
+	DroppedLeft   uint64 `json:"dropped_left"`   // deliveries to a peer that left, or that came after shutdown began
 
-	SlowClosed    uint64 // peers closed by SlowClose
-	StalledClosed uint64 // peers cut off because one write took longer than WriteTimeout
-	IdleClosed    uint64 // peers closed for their silence
-	TooBigClosed  uint64 // peers closed for a message above MaxMessage
-	InvalidClosed uint64 // peers closed for text that is not UTF-8
+	SlowClosed    uint64 `json:"slow_closed"`    // peers closed by SlowClose
+	StalledClosed uint64 `json:"stalled_closed"` // peers cut off because one write took longer than WriteTimeout
+	IdleClosed    uint64 `json:"idle_closed"`    // peers closed for their silence
+	TooBigClosed  uint64 `json:"too_big_closed"` // peers closed for a message above MaxMessage
+	InvalidClosed uint64 `json:"invalid_closed"` // peers closed for text that is not UTF-8
 
-	Broker BrokerStats // all zero with the memory broker
+	Broker BrokerStats `json:"broker"` // all zero with the memory broker
 }
 
 // BrokerStats is what a process knows of its broker. Counters only rise; Connected
 // and Subscriptions are present values.
 type BrokerStats struct {
-	Connected     bool // the broker is there, for publishing and for receiving
-	Subscriptions int  // channels subscribed to, one a room
+	Connected     bool `json:"connected"`     // the broker is there, for publishing and for receiving
+	Subscriptions int  `json:"subscriptions"` // channels subscribed to, one a room
 
-	Published     uint64 // messages the broker took
-	PublishFailed uint64 // messages lost on the way to it: away, or the queue full
+	Published     uint64 `json:"published"`      // messages the broker took
+	PublishFailed uint64 `json:"publish_failed"` // messages lost on the way to it: away, or the queue full
 
-	Received uint64 // messages from the broker for a room with members here, this process's own among them
-	Invalid  uint64 // messages on a room's channel that no relay of this version has sent
+	Received uint64 `json:"received"` // messages from the broker for a room with members here, this process's own among them
+	Invalid  uint64 `json:"invalid"`  // messages on a room's channel that no relay of this version has sent
 
-	GapMessages   uint64 // messages that members here have missed
-	GapDeliveries uint64 // deliveries missed: for each such message, the members but the sender
+	GapMessages   uint64 `json:"gap_messages"`   // messages that members here have missed
+	GapDeliveries uint64 `json:"gap_deliveries"` // deliveries missed: for each such message, the members but the sender
 
-	Reconnects uint64 // how often the subscribing connection was made again
+	Reconnects uint64 `json:"reconnects"` // how often the subscribing connection was made again
 }
 
 // dropRule is why a delivery was dropped.

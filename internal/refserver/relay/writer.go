@@ -41,13 +41,14 @@ func (s *session) write() {
 // deliver writes one message, and counts it as written or dropped.
 func (s *session) deliver(m *message) error {
 	c := s.peer.counters()
-	_ = s.conn.SetWriteDeadline(s.writeDeadline()) // always nil: it is only noted for the next write
 	if err := s.put(m); err != nil {
-		if isTimeout(err) {
-			c.drop(dropSlow, 1)
-		} else {
-			c.drop(dropLeft, 1)
+		s.peer.mu.Lock()
+		rule := dropLeft
+		if end := s.peer.end; end != nil {
+			rule = end.rule
 		}
+		s.peer.mu.Unlock()
+		c.drop(rule, 1)
 		return err
 	}
 	c.written.Add(1)
@@ -85,26 +86,34 @@ func (s *session) close(end *ending) {
 	}
 }
 
-// fail ends a connection that cannot be written to any more. For a stalled
-// peer the kernel, too, is told to forget what it holds.
+// fail ends a connection that cannot be written to any more.
 func (s *session) fail(err error) {
 	if errors.Is(err, websocket.ErrCloseSent) {
 		<-s.readDone // the reading side has sent the last frame and sees to the end
 		return
 	}
-	p, timeout := s.peer, isTimeout(err)
-	err = fmt.Errorf("write to peer %d of room %q: %w", p.id, p.part.room.name, err)
-	if !timeout {
-		p.finish(endLeft(err))
-	} else if p.finish(endStalled(err)) {
+	if isTimeout(err) { // of a control frame
+		s.stalled(err)
+		return
+	}
+	p := s.peer
+	p.finish(endLeft(fmt.Errorf("write to peer %d of room %q: %w", p.id, p.part.room.name, err)))
+	_ = s.conn.Close() // the reading side sees it
+}
+
+// stalled cuts off a peer that takes nothing. The kernel, too, is told to forget what
+// it holds.
+func (s *session) stalled(err error) {
+	p := s.peer
+	if p.finish(endStalled(fmt.Errorf("write to peer %d of room %q: %w", p.id, p.part.room.name, err))) {
 		p.counters().stalled.Add(1)
 		o := p.options()
 		o.Logger.Warn("stalled consumer closed", "room", p.part.room.name, "peer", p.id, "write_timeout", o.WriteTimeout)
 	}
-	if tcp, ok := s.conn.NetConn().(interface{ SetLinger(seconds int) error }); ok && timeout {
+	if tcp, ok := s.conn.NetConn().(interface{ SetLinger(seconds int) error }); ok {
 		_ = tcp.SetLinger(0) // a closed socket has nothing to forget
 	}
-	_ = s.conn.Close() // the reading side sees it
+	_ = s.conn.Close() // both sides see it
 }
 
 func (s *session) writeDeadline() time.Time {
