@@ -14,46 +14,82 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/edgeload/edgeload/internal/refserver/edge"
+	"github.com/edgeload/edgeload/internal/refserver/functions"
 	"github.com/edgeload/edgeload/internal/refserver/llm"
 	"github.com/edgeload/edgeload/internal/refserver/relay"
+	"github.com/edgeload/edgeload/internal/refserver/retry"
+	"github.com/edgeload/edgeload/internal/refserver/store"
 )
 
 const (
 	envPrefix        = "REFSERVER_"
-	upstreamEmbedded = "embedded"
 	logText, logJSON = "text", "json"
 
-	// envAPIKey is where the guide's function finds the key of its upstream.
-	envAPIKey       = "ANTHROPIC_API_KEY"
-	envOpenAIAPIKey = "OPENAI_API_KEY"
+	upstreamEmbedded, upstreamEnvironment = "embedded", "env"
+
+	cronOff, cronEmbedded, cronExtension = "off", "embedded", "pg_cron"
+
+	flagPolicy, limitPrefix = "policy", "limit-"
+
+	// Where the clients of the two APIs find URL and key.
+	envAnthropicURL, envAnthropicKey = "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"
+	envOpenAIURL, envOpenAIKey       = "OPENAI_BASE_URL", "OPENAI_API_KEY"
 )
 
 // config is what flags and environment say.
 type config struct {
-	listen      string
-	upstream    *url.URL // nil: the embedded simulator
-	upstreamAPI llm.API
-	apiKey      string
-	drain       time.Duration
-	timing      llm.Timing
-	faults      llm.Faults
-	relay       relay.Options
-	logFormat   string
-	logLevel    slog.Level
+	listen string
+	drain  time.Duration
+
+	profile   string
+	limits    edge.Limits // the profile's, with what flags say in place of it
+	workers   int
+	coldStart time.Duration
+	maxTasks  int
+	jwtSecret string
+	verifyJWT bool
+
+	upstream  string
+	upstreams map[llm.API]external // nil: the embedded simulator for both
+	api       llm.API
+	timing    llm.Timing
+	faults    llm.Faults
+
+	relay relay.Options
+
+	store        string
+	journal      string // empty: ground truth ends with the process
+	allow        functions.AllowList
+	webhook      string
+	webhookURL   *url.URL // nil: none
+	webhookRetry retry.Policy
+	maxPending   int
+
+	cron string
+	zone zone
+
+	logFormat string
+	logLevel  slog.Level
+}
+
+// external is an LLM API somewhere else.
+type external struct {
+	base *url.URL
+	key  string // empty: none
 }
 
 // parse reads the command line, then the environment for flags that were not
-// given. It returns nil where help or the version was asked for, which it has
-// printed to stdout.
+// given. It returns nil where all that was asked for, help, the version or keys,
+// has been printed to stdout.
 func parse(args []string, getenv func(string) string, stdout io.Writer) (*config, error) {
 	conf := &config{timing: llm.Timing{Seed: 1}.OrDefault()}
-	var upstream string
 	asked := false
 	cmd := &cobra.Command{
 		Use:   "reference-server",
 		Short: "A load test's target with a known answer",
-		Long: "reference-server serves the guide's edge functions before an upstream simulator\n" +
-			"whose every instant is stated, and prints one line when it is ready.\n\n" +
+		Long: "reference-server serves the guide's edge functions with the platform's limits,\n" +
+			"before an upstream simulator whose every instant is stated, and prints one line\n" +
+			"when it is ready.\n\n" +
 			"Each flag can be set by an environment variable, REFSERVER_ and its name in\n" +
 			"capitals with underscores (REFSERVER_SIM_TTFT); the flag wins.\n\n" +
 			"DIST is a distribution: constant:300ms, uniform:100ms,500ms, lognormal:200ms,0.5\n" +
@@ -70,13 +106,14 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (*config
 			if err := fromEnvironment(cmd.Flags(), getenv); err != nil {
 				return err
 			}
-			return conf.check(upstream, getenv)
+			return conf.check(cmd.Flags(), getenv)
 		},
 	}
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stdout)
-	conf.bind(cmd.Flags(), &upstream)
+	conf.bind(cmd.Flags())
+	cmd.AddCommand(keysCommand(getenv))
 	if err := cmd.Execute(); err != nil {
 		return nil, err
 	}
@@ -86,58 +123,115 @@ func parse(args []string, getenv func(string) string, stdout io.Writer) (*config
 	return conf, nil
 }
 
-// bind declares the flags.
-func (c *config) bind(f *pflag.FlagSet, upstream *string) {
-	f.SortFlags = false
-	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
-	f.StringVar(upstream, "upstream", upstreamEmbedded, "the LLM API that functions call: embedded, or an http(s) `URL`\n(its key in "+envAPIKey+" or "+envOpenAIAPIKey+")")
-	f.TextVar(&c.upstreamAPI, "upstream-api", c.upstreamAPI, "the `API` that stream-ai asks by default: anthropic, openai")
-	f.DurationVar(&c.drain, "drain-timeout", edge.DefaultDrain, "how long requests in flight may take to finish at the end")
-
-	f.TextVar(&c.timing.FirstToken, "sim-ttft", c.timing.FirstToken, "simulator: `DIST` of the first token's delay")
-	f.TextVar(&c.timing.Gap, "sim-gap", c.timing.Gap, "simulator: `DIST` of the gap between chunks")
-	f.TextVar(&c.timing.Tokens, "sim-tokens", c.timing.Tokens, "simulator: `DIST` of the tokens of a response")
-	f.TextVar(&c.timing.PerChunk, "sim-per-chunk", c.timing.PerChunk, "simulator: `DIST` of the tokens of a chunk")
-	f.Uint64Var(&c.timing.Seed, "sim-seed", c.timing.Seed, "simulator: seed of all draws")
-	f.TextVar(&c.faults, "fault", c.faults, "simulator: `FAULTS` of answers, as \"status:529~0.1;cut@10~0.05;seed:7\"")
-
-	f.IntVar(&c.relay.QueueMessages, "relay-queue", 256, "relay: `messages` that may wait for one peer")
-	f.IntVar(&c.relay.QueueBytes, "relay-queue-bytes", 4<<20, "relay: payload `bytes` that may wait for one peer")
-	f.TextVar(&c.relay.Slow, "relay-slow", c.relay.Slow, "relay: `RULE` for a peer whose queue is full: close, drop-oldest")
-	f.IntVar(&c.relay.MaxMessage, "relay-max-message", 1<<20, "relay: largest message in `bytes`; a larger one closes with 1009")
-	f.DurationVar(&c.relay.PingInterval, "relay-ping", 20*time.Second, "relay: time between two pings to a peer")
-	f.DurationVar(&c.relay.IdleTimeout, "relay-idle", 60*time.Second, "relay: how long a peer may stay silent, pongs included")
-
-	f.StringVar(&c.logFormat, "log-format", logText, "`FORMAT` of the log on stderr: text, json")
-	f.TextVar(&c.logLevel, "log-level", slog.LevelInfo, "least `LEVEL` that is logged: debug, info, warn, error")
+// check reads what the flag library could not, and fills in what depends on other
+// flags.
+func (c *config) check(flags *pflag.FlagSet, getenv func(string) string) error {
+	var errs []error
+	add := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if c.logFormat != logText && c.logFormat != logJSON {
+		add(fmt.Errorf("log-format %q: want text or json", c.logFormat))
+	}
+	if c.cron != cronOff && c.cron != cronEmbedded && c.cron != cronExtension {
+		add(fmt.Errorf("cron %q: want embedded, pg_cron or off", c.cron))
+	}
+	if c.cron == cronExtension && !store.IsPostgres(c.store) {
+		add(errors.New("cron pg_cron: want the postgres:// URL of its database in --store"))
+	}
+	for name, v := range map[string]struct {
+		value any
+		ok    bool
+	}{ // zero would be taken for the default
+		"drain-timeout":     {c.drain, c.drain > 0},
+		"workers":           {c.workers, c.workers > 0},
+		"max-tasks":         {c.maxTasks, c.maxTasks > 0},
+		"max-pending":       {c.maxPending, c.maxPending > 0},
+		"relay-queue":       {c.relay.QueueMessages, c.relay.QueueMessages > 0},
+		"relay-queue-bytes": {c.relay.QueueBytes, c.relay.QueueBytes > 0},
+		"relay-max-message": {c.relay.MaxMessage, c.relay.MaxMessage > 0},
+		"relay-ping":        {c.relay.PingInterval, c.relay.PingInterval > 0},
+		"relay-idle":        {c.relay.IdleTimeout, c.relay.IdleTimeout > 0},
+	} {
+		if !v.ok {
+			add(fmt.Errorf("%s %v: want a value above zero", name, v.value))
+		}
+	}
+	if c.coldStart < 0 {
+		add(fmt.Errorf("cold-start %s: want zero or more", c.coldStart))
+	}
+	if c.verifyJWT && c.jwtSecret == "" {
+		add(errors.New("verify-jwt: want a secret in --jwt-secret"))
+	}
+	add(c.checkLimits(flags))
+	add(c.checkUpstream(getenv))
+	if c.webhook != "" {
+		var err error
+		if c.webhookURL, err = functions.ParseCallURL(c.webhook); err != nil {
+			add(fmt.Errorf("webhook: %w", err)) // which does not repeat it: it may hold a secret
+		}
+	}
+	if c.journal == "" && c.store != store.Memory && !store.IsPostgres(c.store) {
+		c.journal = c.store + ".truth.jsonl"
+	}
+	return errors.Join(errs...)
 }
 
-// check reads what the flag library could not.
-func (c *config) check(upstream string, getenv func(string) string) error {
+// checkLimits takes the profile's limits where no flag says otherwise.
+func (c *config) checkLimits(flags *pflag.FlagSet) error {
+	profile, err := edge.ParseProfile(c.profile)
+	if err != nil {
+		return err
+	}
+	said := make(map[string]string)
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Name == flagPolicy || strings.HasPrefix(f.Name, limitPrefix) {
+			said[f.Name] = f.Value.String()
+		}
+	})
+	c.limits = profile.Limits
+	for name, value := range said {
+		if err := flags.Set(name, value); err != nil {
+			return fmt.Errorf("%s %s: %w", name, value, err)
+		}
+	}
+	return c.limits.Check()
+}
+
+// checkUpstream finds where the two APIs are. That a variable such as
+// ANTHROPIC_BASE_URL stands in the environment is not enough to send load to it:
+// --upstream must say so.
+func (c *config) checkUpstream(getenv func(string) string) error {
+	if c.upstream == upstreamEmbedded {
+		return nil
+	}
+	c.upstreams = make(map[llm.API]external)
 	var errs []error
-	if c.logFormat != logText && c.logFormat != logJSON {
-		errs = append(errs, fmt.Errorf("log-format %q: want text or json", c.logFormat))
-	}
-	above0 := func(name string, v any, ok bool) {
-		if !ok { // zero would be taken for the default
-			errs = append(errs, fmt.Errorf("%s %v: want a value above zero", name, v))
+	for _, api := range []struct {
+		api            llm.API
+		urlVar, keyVar string
+	}{{llm.Anthropic, envAnthropicURL, envAnthropicKey}, {llm.OpenAI, envOpenAIURL, envOpenAIKey}} {
+		base := ""
+		switch {
+		case c.upstream == upstreamEnvironment:
+			base = getenv(api.urlVar)
+		case api.api == c.api:
+			base = c.upstream
 		}
-	}
-	above0("drain-timeout", c.drain, c.drain > 0)
-	above0("relay-queue", c.relay.QueueMessages, c.relay.QueueMessages > 0)
-	above0("relay-queue-bytes", c.relay.QueueBytes, c.relay.QueueBytes > 0)
-	above0("relay-max-message", c.relay.MaxMessage, c.relay.MaxMessage > 0)
-	above0("relay-ping", c.relay.PingInterval, c.relay.PingInterval > 0)
-	above0("relay-idle", c.relay.IdleTimeout, c.relay.IdleTimeout > 0)
-	if upstream != upstreamEmbedded {
-		base, err := url.Parse(upstream)
+		if base == "" {
+			continue
+		}
+		u, err := url.Parse(base)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("upstream: %w", err))
+			errs = append(errs, fmt.Errorf("upstream: the URL of the %s API cannot be read", api.api))
+			continue
 		}
-		c.upstream, c.apiKey = base, getenv(envAPIKey)
-		if c.upstreamAPI == llm.OpenAI {
-			c.apiKey = getenv(envOpenAIAPIKey)
-		}
+		c.upstreams[api.api] = external{u, getenv(api.keyVar)}
+	}
+	if len(c.upstreams) == 0 && len(errs) == 0 {
+		errs = append(errs, fmt.Errorf("upstream %s: want a URL in %s or %s", c.upstream, envAnthropicURL, envOpenAIURL))
 	}
 	return errors.Join(errs...)
 }

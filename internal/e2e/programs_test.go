@@ -29,6 +29,9 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(envBare) != "" {
+		os.Exit(serveBare())
+	}
 	os.Exit(buildAndRun(m))
 }
 
@@ -50,6 +53,22 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// keys are the keys that a secret makes, by name.
+func keys(t testing.TB, secret string) map[string]string {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(bin, "reference-server"), "keys", "--jwt-secret", secret).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string]string)
+	for line := range strings.Lines(string(out)) {
+		if name, key, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			all[name] = key
+		}
+	}
+	return all
 }
 
 // A server is a running reference-server.

@@ -109,11 +109,11 @@ func occupy(t *testing.T, n int) {
 // else a message; its loss is counted and said to be its own.
 func TestRoomsWithAReaderThatNeverReads(t *testing.T) {
 	s := startServer(t)
-	before := rss(t, s.cmd.Process)
+	before := memory(t, s.cmd.Process, resident)
 	var peak int64
 	run := measured(t, fmt.Sprintf(roomsYAML, s.URL, 20, 20, "20/s", "128KiB", 1), func(p *os.Process) {
 		for end := time.Now().Add(14 * time.Second); time.Now().Before(end); wait(200 * time.Millisecond) {
-			peak = max(peak, rss(t, s.cmd.Process))
+			peak = max(peak, memory(t, s.cmd.Process, resident))
 		}
 	})
 	balanced(t, run.Result)
@@ -148,22 +148,8 @@ func TestRoomsWithAReaderThatNeverReads(t *testing.T) {
 	}
 }
 
-// rss is the resident memory of a process in bytes.
-func rss(t *testing.T, p *os.Process) int64 {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages, err := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pages * int64(os.Getpagesize())
-}
-
 // counter is the sum of the Prometheus samples whose name contains part.
-func counter(t *testing.T, page, part string) float64 {
+func counter(t testing.TB, page, part string) float64 {
 	t.Helper()
 	var sum float64
 	for line := range strings.Lines(page) {

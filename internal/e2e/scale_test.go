@@ -177,7 +177,7 @@ func verdict(r *result.Result) string {
 func peak(p *os.Process) (highest int64) {
 	for ; ; wait(10 * time.Millisecond) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
-		_, rest, ok := strings.Cut(string(status), "VmHWM:")
+		_, rest, ok := strings.Cut(string(status), peakRSS)
 		kib, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
 		n, numeric := strconv.ParseInt(kib, 10, 64)
 		if err != nil || !ok || numeric != nil { // it has ended

@@ -219,16 +219,46 @@ func TestSDKsRetry(t *testing.T) {
 	}
 }
 
-// supabase-js calls the function and reads its stream.
+// supabase-js calls each function with its anon key, and reads what each answers.
 func TestSupabaseInvokes(t *testing.T) {
-	s := startServer(t, sdkTiming...)
-	body := map[string]string{"prompt": "Hello"}
-	got := runSDK(t, "supabase.mjs", sdkAsk{URL: s.URL, Function: "stream-ai", Key: "any", Body: body})
-	if got.Error != nil || got.Chunks < 2 || strings.Count(got.Text, "event: content_block_delta") != 20 || !strings.HasSuffix(got.Text, "data: {\"type\":\"message_stop\"}\n\n") {
-		t.Errorf("got %+v %+v", got, got.Error)
+	const secret = "the secret of a project that supabase-js calls"
+	s := startServer(t, append(sdkTiming, "--jwt-secret", secret, "--verify-jwt")...)
+	anon := keys(t, secret)["ANON_KEY"]
+	prompt := map[string]any{"prompt": "Hello"}
+	invoke := func(function string, body any, headers map[string]string) sdkSeen {
+		t.Helper()
+		return runSDK(t, "supabase.mjs", sdkAsk{URL: s.URL, Function: function, Key: anon, Body: body, Headers: headers})
 	}
-	got = runSDK(t, "supabase.mjs", sdkAsk{URL: s.URL, Function: "stream-ai", Key: "any", Body: body, Headers: map[string]string{wire.HeaderSimFault: "status:529"}})
-	if !got.failedAs("FunctionsHttpError") || got.Status != 529 {
-		t.Errorf("got %+v %+v, want FunctionsHttpError and 529", got, got.Error)
+	got := invoke("stream-ai", prompt, nil)
+	if got.Error != nil || got.Chunks < 2 || strings.Count(got.Text, "event: content_block_delta") != 20 || !strings.HasSuffix(got.Text, "data: {\"type\":\"message_stop\"}\n\n") {
+		t.Errorf("stream-ai: got %+v %+v", got, got.Error)
+	}
+	for function, tc := range map[string]struct {
+		body any
+		data string // of the answer
+	}{
+		"track-event":      {map[string]any{"user_id": "ada", "event_type": "signup"}, `{"queued":true}`},
+		"fetch-with-retry": {map[string]any{"url": s.URL + wire.PathHealth}, `"status":200`},
+		"morning-digest":   {map[string]any{}, `{"sent":`},
+		"limits":           {map[string]any{"cpu": "1ms", "memory": "1MB"}, `"memory_bytes":1048576`},
+	} {
+		got := invoke(function, tc.body, nil)
+		data, err := json.Marshal(got.Data)
+		if err != nil || got.Error != nil || !strings.Contains(string(data), tc.data) {
+			t.Errorf("%s: got %s, %+v, %v; want %s", function, data, got.Error, err, tc.data)
+		}
+	}
+	for what, tc := range map[string]struct {
+		got    sdkSeen
+		status int
+	}{
+		"an upstream's 529":        {invoke("stream-ai", prompt, map[string]string{wire.HeaderSimFault: "status:529"}), 529},
+		"ws-relay with no upgrade": {invoke("ws-relay", prompt, nil), 426},
+		"no such function":         {invoke("nope", prompt, nil), 404},
+		"a key of another project": {invoke("morning-digest", nil, map[string]string{"Authorization": "Bearer " + keys(t, "another")["ANON_KEY"]}), 401},
+	} {
+		if !tc.got.failedAs("FunctionsHttpError") || tc.got.Status != tc.status {
+			t.Errorf("%s: got %+v %+v, want FunctionsHttpError and %d", what, tc.got, tc.got.Error, tc.status)
+		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -123,7 +122,7 @@ func startBare(t testing.TB) *server {
 func load(t testing.TB, s *server, path string, streams, tokens int, gap time.Duration) time.Duration {
 	t.Helper()
 	confine(t, s)
-	before := cpuTime(t, s.cmd.Process.Pid)
+	before := cpuTime(t, s.cmd.Process)
 	begin := time.Now()
 	var wg sync.WaitGroup
 	failures := make(chan error, streams)
@@ -144,7 +143,7 @@ func load(t testing.TB, s *server, path string, streams, tokens int, gap time.Du
 	if err, failed := <-failures; failed {
 		t.Fatalf("%d of %d streams failed, the first with: %v", len(failures)+1, streams, err)
 	}
-	return cpuTime(t, s.cmd.Process.Pid) - before
+	return cpuTime(t, s.cmd.Process) - before
 }
 
 // confine binds a server to the CPUs asked for, all its threads.
@@ -206,41 +205,6 @@ func drain(conn net.Conn, tokens int, within time.Duration) error {
 	}
 }
 
-// clockTick is USER_HZ, the unit of the times in /proc/PID/stat.
-const clockTick = time.Second / 100
-
-// cpuTime is the user and system time of a process.
-func cpuTime(t testing.TB, pid int) time.Duration {
-	t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // from field 3 on
-	user, errUser := strconv.Atoi(fields[11])
-	system, errSystem := strconv.Atoi(fields[12])
-	if err := errors.Join(errUser, errSystem); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(user+system) * clockTick
-}
-
-// resident is the memory a process holds, in bytes.
-func resident(t testing.TB, pid int) int64 {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	kib, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-	n, err := strconv.ParseInt(kib, 10, 64)
-	if err != nil {
-		t.Fatalf("no VmRSS of %d: %v", pid, err)
-	}
-	return n << 10
-}
-
 // gauge reads a value of the server's metrics.
 func gauge(t testing.TB, s *server, name string) int {
 	t.Helper()
@@ -277,9 +241,8 @@ func openStreams(t testing.TB, n int) float64 {
 	t.Helper()
 	s := startServer(t, "--sim-ttft", "constant:50ms", "--sim-gap", "constant:1h", "--sim-tokens", "constant:2", "--drain-timeout", "1s")
 	confine(t, s)
-	pid := s.cmd.Process.Pid
 	get(t, s.URL+wire.PathHealth)
-	goroutines, memory, files := gauge(t, s, "go_goroutines"), resident(t, pid), descriptorsOf(t, pid)
+	goroutines, before, files := gauge(t, s, "go_goroutines"), memory(t, s.cmd.Process, resident), descriptors(t, s.cmd.Process)
 
 	conns := make([]net.Conn, 0, n)
 	leave := func() {
@@ -299,8 +262,8 @@ func openStreams(t testing.TB, n int) float64 {
 		conns = append(conns, conn)
 	}
 	until(t, "every stream has its first token", func() bool { return gauge(t, s, "refserver_llm_tokens_total") == n })
-	perStream := float64(resident(t, pid)-memory) / float64(n) / 1024
-	opened := descriptorsOf(t, pid) - files
+	perStream := float64(memory(t, s.cmd.Process, resident)-before) / float64(n) / 1024
+	opened := descriptors(t, s.cmd.Process) - files
 	each := float64(gauge(t, s, "go_goroutines")-goroutines) / float64(n)
 	t.Logf("%d open streams: %.1f KiB each, %.2f goroutines each, %d descriptors more", n, perStream, each, opened)
 	if opened > n+20 {
@@ -320,13 +283,4 @@ func until(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("never: %s", what)
 		}
 	}
-}
-
-func descriptorsOf(t testing.TB, pid int) int {
-	t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
 }

@@ -65,6 +65,14 @@ const (
 	StampWrites = "writes"
 )
 
+// QueryWaitUntil in the query of an upgrade to the relay, with the value
+// WaitUntilClose, makes the function hold a waitUntil task until the socket closes, so
+// that its worker lives to its full wall clock.
+const (
+	QueryWaitUntil = "wait_until"
+	WaitUntilClose = "close"
+)
+
 // stampPrefix begins the text of the SSE comment that carries a send instant.
 const stampPrefix = "sent="
 

@@ -30,6 +30,7 @@ const webSocketTimeout = 10 * time.Second
 // never through a proxy.
 type webSocket struct {
 	upgrade  websocket.Dialer
+	upgrades sync.Pool // of *upgradeBuffers
 	dialer   *dialer
 	gate     *gate
 	template *upgradeTemplate

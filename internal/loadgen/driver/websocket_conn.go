@@ -2,6 +2,7 @@ package driver
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -212,20 +213,40 @@ func (c *wsConn) put(b []byte, deadline time.Time) error {
 func maskKey() uint32 { return rand.Uint32() }
 
 // An upgradingConn hands what the peer answers out byte by byte: so nobody above
-// takes more than the answer, and what follows it stays in early.
+// takes more than the answer, and what follows it stays in early. What is written
+// goes out with the first read; being an io.ByteWriter, it is spared the buffer of
+// 4 KiB that net/http would put before it.
 type upgradingConn struct {
 	net.Conn
-	answer *bufio.Reader
+	*upgradeBuffers
 }
 
-func newUpgradingConn(conn net.Conn) *upgradingConn {
-	return &upgradingConn{Conn: conn, answer: bufio.NewReaderSize(conn, readBufferSize)}
+// upgradeBuffers are used by one upgrade after the other.
+type upgradeBuffers struct {
+	answer  *bufio.Reader
+	request *bufio.Writer
 }
+
+func newUpgradeBuffers() *upgradeBuffers {
+	return &upgradeBuffers{answer: bufio.NewReaderSize(nil, readBufferSize), request: bufio.NewWriterSize(nil, readBufferSize)}
+}
+
+// use makes b those of conn; nil parts them again.
+func (b *upgradeBuffers) use(conn net.Conn) {
+	b.answer.Reset(conn)
+	b.request.Reset(conn)
+}
+
+// Write writes p, with the next read at the latest.
+func (c *upgradingConn) Write(p []byte) (int, error) { return c.request.Write(p) }
+
+// WriteByte writes one byte, with the next read at the latest.
+func (c *upgradingConn) WriteByte(b byte) error { return c.request.WriteByte(b) }
 
 // Read reads one byte.
 func (c *upgradingConn) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
+	if err := c.request.Flush(); err != nil || len(p) == 0 {
+		return 0, err
 	}
 	b, err := c.answer.ReadByte()
 	if err != nil {
@@ -235,8 +256,8 @@ func (c *upgradingConn) Read(p []byte) (int, error) {
 	return 1, nil
 }
 
-// early returns what has come behind the answer.
+// early returns a copy of what has come behind the answer.
 func (c *upgradingConn) early() []byte {
 	b, _ := c.answer.Peek(c.answer.Buffered()) // so much is there
-	return b
+	return bytes.Clone(b)
 }

@@ -124,7 +124,7 @@ func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, 
 	begin := time.Now()
 	var connected time.Time
 	var times connectTimes
-	upgraded, err := d.dialUntilStop(withConnectTimes(ctx, func(t connectTimes) {
+	upgraded, early, err := d.dialUntilStop(withConnectTimes(ctx, func(t connectTimes) {
 		times, connected = t, time.Now()
 	}), address, headers)
 	if !connected.IsZero() {
@@ -141,7 +141,7 @@ func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, 
 	}
 	rec.Record(wsUpgrade, int64(time.Since(connected)))
 	rec.Record(wsSetup, int64(time.Since(begin)))
-	conn, err := newWSConn(upgraded.Conn, upgraded.early(), d.maxMessage())
+	conn, err := newWSConn(upgraded, early, d.maxMessage())
 	if err == nil && m.stalled {
 		err = shrinkReceiveBuffer(conn.rx)
 	}
@@ -154,13 +154,22 @@ func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, 
 
 // dialUntilStop dials; the run's stop or the end of ctx cuts it short, which
 // gorilla's own dialling, once it waits for the answer, would not notice. An
-// answer that is no upgrade is an *upgradeError.
-func (d *webSocket) dialUntilStop(ctx context.Context, address string, headers http.Header) (*upgradingConn, error) {
+// answer that is no upgrade is an *upgradeError. early is what the peer has sent
+// behind its answer.
+func (d *webSocket) dialUntilStop(ctx context.Context, address string, headers http.Header) (_ net.Conn, early []byte, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.stopping, cancel)()
+	buffers, ok := d.upgrades.Get().(*upgradeBuffers)
+	if !ok {
+		buffers = newUpgradeBuffers()
+	}
+	defer func() {
+		buffers.use(nil)
+		d.upgrades.Put(buffers)
+	}()
 	var (
-		opened  *upgradingConn
+		opened  upgradingConn                             // its Conn is nil until there is one
 		release = func() bool { return ctx.Err() == nil } // from the end of ctx; false when that came before
 		closing sync.WaitGroup
 	)
@@ -170,13 +179,14 @@ func (d *webSocket) dialUntilStop(ctx context.Context, address string, headers h
 			if err != nil {
 				return nil, err
 			}
-			opened = newUpgradingConn(conn)
+			buffers.use(conn)
+			opened = upgradingConn{conn, buffers}
 			closing.Add(1)
 			release = context.AfterFunc(ctx, func() {
 				defer closing.Done()
-				_ = opened.Close() // whoever waits on it gives up
+				_ = conn.Close() // whoever waits on it gives up
 			})
-			return opened, nil
+			return &opened, nil
 		}
 	}
 	dialer := d.upgrade
@@ -188,21 +198,21 @@ func (d *webSocket) dialUntilStop(ctx context.Context, address string, headers h
 		defer func() { _ = response.Body.Close() }() // its beginning is in memory
 	}
 	if !release() {
-		if opened != nil {
+		if opened.Conn != nil {
 			closing.Wait()
 		}
-		return nil, fmt.Errorf("connect to %s, cut by the end of the run: %w", address, context.Canceled)
+		return nil, nil, fmt.Errorf("connect to %s, cut by the end of the run: %w", address, context.Canceled)
 	}
 	switch {
 	case errors.Is(err, websocket.ErrBadHandshake):
-		return nil, newUpgradeError(response)
+		return nil, nil, newUpgradeError(response)
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case response.Header.Get("Sec-Websocket-Extensions") != "":
 		_ = opened.Close() // its frames would not be understood
-		return nil, newUpgradeError(response)
+		return nil, nil, newUpgradeError(response)
 	}
-	return opened, nil
+	return opened.Conn, opened.early(), nil
 }
 
 // shrinkReceiveBuffer makes the peer of a connection that is never read feel it

@@ -71,6 +71,7 @@ func (l *Life) Serve(ctx context.Context, ln net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 
+	growDescriptors()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	select {

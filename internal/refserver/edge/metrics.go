@@ -1,24 +1,12 @@
 package edge
 
 import (
-	"context"
-	"errors"
-	"log/slog"
-	"net/http"
-	"runtime/debug"
-	"strconv"
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // unknownFunction is the label of requests for a name that is not served, so
 // that callers cannot make labels.
 const unknownFunction = "(unknown)"
-
-// errCut is the cause of a request's end when the server's drain deadline
-// passed.
-var errCut = errors.New("server cut the request at the drain deadline")
 
 // metrics counts requests to functions.
 type metrics struct {
@@ -52,62 +40,17 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return m
 }
 
-// count wraps a function: it counts, and turns a panic into an answer.
-func count(name string, function http.Handler, m *metrics, log *slog.Logger) http.Handler {
-	inFlight, duration := m.inFlight.WithLabelValues(name), m.duration.WithLabelValues(name)
-	aborted := m.aborted.WithLabelValues(name)
-	guarded := guard(name, function, log)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		a := &answer{ResponseWriter: w}
-		inFlight.Inc()
-		defer func() {
-			took := time.Since(start)
-			inFlight.Dec()
-			duration.Observe(took.Seconds())
-			status := a.status
-			if status == 0 {
-				status = http.StatusOK // what net/http answers for a handler that wrote nothing
-			}
-			left := !a.hijacked && r.Context().Err() != nil && !errors.Is(context.Cause(r.Context()), errCut)
-			if left {
-				aborted.Inc()
-			}
-			m.requests.WithLabelValues(name, strconv.Itoa(status)).Inc()
-			if log.Enabled(r.Context(), slog.LevelDebug) {
-				log.Debug("request", "function", name, "method", r.Method, "status", status, "took", took, "aborted", left)
-			}
-		}()
-		guarded.ServeHTTP(a, r)
-	})
+// functionMetrics is metrics with one function's label.
+type functionMetrics struct {
+	requests *prometheus.CounterVec // still to be labelled with the code
+	inFlight prometheus.Gauge
+	duration prometheus.Observer
+	aborted  prometheus.Counter
 }
 
-// guard turns a handler's panic into 500 WORKER_ERROR. An answer that has
-// begun cannot be taken back: its connection or stream is cut, so that the
-// client sees it end early. http.ErrAbortHandler asks for that cut itself.
-func guard(name string, handler http.Handler, log *slog.Logger) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, counted := w.(*answer)
-		if !counted {
-			a = &answer{ResponseWriter: w}
-		}
-		defer func() {
-			reason := recover()
-			if reason == nil {
-				return
-			}
-			if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(reason)
-			}
-			log.Error("handler panicked", "handler", name, "reason", reason, "stack", string(debug.Stack()))
-			if a.hijacked {
-				return // the connection is the handler's own
-			}
-			if a.status != 0 {
-				panic(http.ErrAbortHandler)
-			}
-			WriteError(a, http.StatusInternalServerError, CodeWorkerError, "the function ended with an uncaught error")
-		}()
-		handler.ServeHTTP(a, r)
-	})
+func (m *metrics) of(name string) functionMetrics {
+	return functionMetrics{
+		requests: m.requests, inFlight: m.inFlight.WithLabelValues(name),
+		duration: m.duration.WithLabelValues(name), aborted: m.aborted.WithLabelValues(name),
+	}
 }

@@ -12,7 +12,7 @@ import (
 func BenchmarkFanout(b *testing.B) {
 	for _, receivers := range []int{1, 100} {
 		b.Run(fmt.Sprint("receivers=", receivers), func(b *testing.B) {
-			h := newHub(b, Options{})
+			h := newWorker(b, Options{})
 			sender := join(b, h, "r")
 			defer sender.Leave()
 			peers := make([]*Peer, receivers)
@@ -27,7 +27,7 @@ func BenchmarkFanout(b *testing.B) {
 					b.Fatal(err)
 				}
 				for _, p := range peers {
-					if m, _ := p.next(); m == nil {
+					if m := pop(p); m == nil {
 						b.Fatal("a queue is empty")
 					}
 				}
@@ -41,7 +41,7 @@ func BenchmarkFanout(b *testing.B) {
 // peers that take nothing: every queue is full and every push drops one.
 func BenchmarkFanoutParallel(b *testing.B) {
 	const rooms, receivers = 10, 100
-	h := newHub(b, Options{Slow: SlowDropOldest})
+	h := newWorker(b, Options{Slow: SlowDropOldest})
 	senders := make(chan *Peer, rooms)
 	for r := range rooms {
 		room := fmt.Sprint("room ", r)

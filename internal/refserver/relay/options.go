@@ -7,9 +7,18 @@ import (
 	"time"
 )
 
-// Options sets the limits of a Hub. Its zero value is a working relay; a field
+// Options sets up a Relay. Its zero value is a working relay; a field
 // left at zero takes the default that stands beside it.
 type Options struct {
+	// Broker is what carries messages between workers and processes: BrokerMemory,
+	// nothing does; or the URL of a Redis server,
+	// redis://[user:password@]host[:port][/db], rediss:// over TLS. Default
+	// BrokerMemory.
+	Broker string
+
+	// Redis sets the limits of a Redis broker.
+	Redis RedisOptions
+
 	// QueueMessages bounds the messages that wait for one peer. Default 256.
 	QueueMessages int
 
@@ -41,8 +50,37 @@ type Options struct {
 	CloseTimeout time.Duration
 
 	// Logger receives one warning for each slow or stalled peer that is closed,
-	// with its room and id. Default: nothing is logged.
+	// with its room and id, and one line for each time the broker comes or goes.
+	// Default: nothing is logged.
 	Logger *slog.Logger
+}
+
+// BrokerMemory is the broker that goes no further than a worker.
+const BrokerMemory = "memory"
+
+// RedisOptions sets the limits of a Redis broker. Its zero value works.
+type RedisOptions struct {
+	// Prefix begins the names of all channels. Default "edgeload:relay:".
+	Prefix string
+
+	// Plain keeps to plain pub/sub where the server has sharded pub/sub too. All
+	// processes of a room must have the same.
+	Plain bool
+
+	// QueueMessages bounds the messages that wait to be published. Default 8192.
+	QueueMessages int
+
+	// QueueBytes bounds their bytes. An empty queue takes one message of any size.
+	// Default 16 MiB.
+	QueueBytes int
+
+	// PublishWait is how long the reader of a socket waits for a place in a full
+	// queue while Redis is there; then its message is lost. Default 1 s.
+	PublishWait time.Duration
+
+	// Timeout bounds the making of a connection, and the wait for an answer, after
+	// which Redis counts as away. Default 3 s.
+	Timeout time.Duration
 }
 
 // withDefaults returns o with every zero field replaced, or all that is wrong
@@ -72,6 +110,21 @@ func (o Options) withDefaults() (Options, error) {
 	span("IdleTimeout", &o.IdleTimeout, 60*time.Second)
 	span("WriteTimeout", &o.WriteTimeout, 10*time.Second)
 	span("CloseTimeout", &o.CloseTimeout, 2*time.Second)
+	count("Redis.QueueMessages", &o.Redis.QueueMessages, 8192)
+	count("Redis.QueueBytes", &o.Redis.QueueBytes, 16<<20)
+	span("Redis.PublishWait", &o.Redis.PublishWait, time.Second)
+	span("Redis.Timeout", &o.Redis.Timeout, 3*time.Second)
+	if o.Broker == "" {
+		o.Broker = BrokerMemory
+	}
+	if o.Redis.Prefix == "" {
+		o.Redis.Prefix = "edgeload:relay:"
+	}
+	if o.Broker != BrokerMemory {
+		if _, err := clientOptions(o); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if o.Slow != SlowClose && o.Slow != SlowDropOldest {
 		errs = append(errs, fmt.Errorf("no slow-consumer rule %d in Slow", int(o.Slow)))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -18,16 +19,32 @@ type message struct {
 	payload []byte // nil unless a receiver is stamped
 }
 
+// newMessage frames a payload, which is copied.
+func newMessage(kind int, payload []byte, stamped bool) (*message, error) {
+	frame, err := websocket.NewPreparedMessage(kind, payload)
+	if err != nil {
+		return nil, fmt.Errorf("frame message of %d bytes: %w", len(payload), err)
+	}
+	m := &message{frame: frame, size: len(payload), kind: kind}
+	if stamped {
+		m.payload = bytes.Clone(payload)
+	}
+	return m, nil
+}
+
 // ending is why a peer gets no more messages.
 type ending struct {
 	code int      // of the Close frame to send; 0 sends none
 	text string   // reason in the Close frame
 	rule dropRule // by which later deliveries are dropped
 	keep bool     // what is already queued is written first
-	err  error    // what Serve returns; nil where either side asked for the end
+	err  error    // why the connection ended; nil where either side asked for it
 }
 
-// errSlow is what Serve returns for a peer closed by SlowClose.
+// errWriteTimeout is why a peer ended that did not read.
+var errWriteTimeout = errors.New("write timeout")
+
+// errSlow is why a peer closed by SlowClose ended.
 var errSlow = errors.New("slow consumer")
 
 // endSlow is the ending by SlowClose.
@@ -35,7 +52,7 @@ func endSlow() *ending {
 	return &ending{code: websocket.CloseTryAgainLater, text: errSlow.Error(), rule: dropSlow, err: errSlow}
 }
 
-// endShutdown is the ending by Hub.Shutdown.
+// endShutdown is the ending by Relay.Shutdown.
 func endShutdown() *ending {
 	return &ending{code: websocket.CloseGoingAway, text: "server shutting down", rule: dropLeft, keep: true}
 }
@@ -51,79 +68,59 @@ func endLeft(err error) *ending { return &ending{rule: dropLeft, err: err} }
 // time, which is what keeps a sender's order; the other methods may be called
 // concurrently.
 type Peer struct {
-	hub   *Hub
-	shard *shard
-	room  *room
-	place int // index in room.members, -1 after Leave; guarded by the shard's lock
-	id    uint64
-
+	part    *part
+	place   int // index in part.members, -1 after Leave; guarded by the shard's lock
+	id      uint64
 	stamped bool // told when each message was written
 
-	wake chan struct{} // holds a token when the queue is no longer empty, or end is set
-
 	mu      sync.Mutex
-	ring    []*message // grows to at most Options.QueueMessages
-	head    int        // index of the oldest message
-	length  int
-	bytes   int
-	end     *ending         // set once
-	conn    *websocket.Conn // set by Serve
-	aborted bool
+	queue   queue
+	end     *ending   // set once
+	session *session  // set by Start
+	aborted bool      // the connection is cut, or will be
+	ping    bool      // one is due
+	began   time.Time // when the message being written was taken; zero while none is
+	watched bool      // a timer looks whether writing takes too long
+	writing bool      // a goroutine writes
+	over    bool      // no goroutine may write any more
+	written chan struct{}
 }
 
-// ID returns the number of the peer, unique in its Hub.
+// ID returns the number of the peer, unique in its Relay.
 func (p *Peer) ID() uint64 { return p.id }
 
-// Publish queues a message for everyone in the room but p and returns without
-// waiting for any of them. kind is websocket.TextMessage or
-// websocket.BinaryMessage; payload is copied. The error says that the message
-// could not be framed.
+// Publish passes a message on to everyone in the room but p, as far as the broker
+// reaches, and waits for none of them; with Redis it may wait for a place in the
+// queue. kind is websocket.TextMessage or websocket.BinaryMessage; payload is
+// copied. The error says that the message could not be framed.
 func (p *Peer) Publish(kind int, payload []byte) error {
-	c := &p.shard.counters
+	r := p.part.room
+	c := &r.shard.counters
 	c.received.Add(1)
 	c.receivedBytes.Add(uint64(len(payload)))
-
-	receivers := p.shard.receivers(p.room)
-	others, stamped := 0, false
-	for _, q := range receivers {
-		if q != p {
-			others++
-			stamped = stamped || q.stamped
-		}
-	}
-	if others == 0 {
-		return nil
-	}
-	frame, err := websocket.NewPreparedMessage(kind, payload)
-	if err != nil {
-		return fmt.Errorf("frame message of %d bytes: %w", len(payload), err)
-	}
-	m := &message{frame: frame, size: len(payload), kind: kind}
-	if stamped {
-		m.payload = bytes.Clone(payload)
-	}
-	c.offered.Add(uint64(others))
-	for _, q := range receivers {
-		if q != p {
-			q.push(m)
-		}
-	}
-	return nil
+	return r.channel.publish(p, kind, payload)
 }
 
 // Leave takes the peer out of its room and drops what waits for it. Leaving
-// twice does nothing.
+// twice does nothing. A peer that was started leaves by itself.
 func (p *Peer) Leave() {
 	p.finish(endLeft(nil))
 	p.discard()
-	if p.shard.remove(p) {
-		p.hub.members.Done()
+	r := p.part.room
+	if r.shard.remove(p) {
+		r.relay.members.Done()
 	}
 }
 
+// options are those of the relay.
+func (p *Peer) options() *Options { return &p.part.room.relay.options }
+
+// counters are those of the room's shard.
+func (p *Peer) counters() *counters { return &p.part.room.shard.counters }
+
 // push queues m, or applies the slow-consumer rule.
 func (p *Peer) push(m *message) {
-	o, c := &p.hub.options, &p.shard.counters
+	o, c := p.options(), p.counters()
 	p.mu.Lock()
 	if p.end != nil {
 		rule := p.end.rule
@@ -132,39 +129,132 @@ func (p *Peer) push(m *message) {
 		return
 	}
 	dropped := 0
-	for p.length >= o.QueueMessages || p.length > 0 && p.bytes+m.size > o.QueueBytes {
+	for p.queue.length >= o.QueueMessages || p.queue.length > 0 && p.queue.bytes+m.size > o.QueueBytes {
 		if o.Slow == SlowClose {
-			queued, size := p.length, p.bytes
-			p.clear()
-			p.end = endSlow()
+			queued, size := p.queue.length, p.queue.bytes
 			p.mu.Unlock()
-			p.signal()
-			c.slow.Add(1)
-			c.drop(dropSlow, queued+1)
-			o.Logger.Warn("slow consumer closed", "room", p.room.name, "peer", p.id, "queued", queued, "bytes", size)
+			if p.finish(endSlow()) {
+				c.slow.Add(1)
+				o.Logger.Warn("slow consumer closed", "room", p.part.room.name, "peer", p.id, "queued", queued, "queued_bytes", size)
+			}
+			c.drop(dropSlow, 1)
 			return
 		}
-		p.pop()
+		p.queue.pop()
 		dropped++
 	}
-	p.append(m)
-	first := p.length == 1
+	p.queue.push(m, o.QueueMessages)
+	p.write()
 	p.mu.Unlock()
-	if first {
-		p.signal()
-	}
 	c.drop(dropOldest, dropped)
 }
 
-// next returns the oldest message, or, where none waits, the ending if there
-// is one. Both are nil where the peer has to wait for p.wake.
-func (p *Peer) next() (*message, *ending) {
+// write starts a writing goroutine where there is none. The caller holds p.mu.
+func (p *Peer) write() {
+	if p.session != nil && !p.writing && !p.over {
+		p.writing = true
+		go p.session.write()
+	}
+}
+
+// turn is what the writing goroutine has to do next: the first of these that is
+// set.
+type turn struct {
+	ping    bool
+	message *message
+	end     *ending
+}
+
+// next returns what is to be written. A ping comes before the messages: a queue
+// that is never empty must not keep pings from going out, for the pongs may be all
+// the peer says. An empty turn means that the writing goroutine must end: another
+// one is started when there is something to write.
+func (p *Peer) next() turn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.length > 0 {
-		return p.pop(), nil
+	p.began = time.Time{}
+	switch {
+	case p.over:
+	case p.ping:
+		p.ping = false
+		return turn{ping: true}
+	case p.queue.length > 0:
+		p.began = time.Now()
+		p.watch()
+		return turn{message: p.queue.pop()}
+	case p.end != nil:
+		p.over = true
+		return turn{end: p.end}
+	default:
+		p.writing = false
+		return turn{}
 	}
-	return nil, p.end
+	p.stop()
+	return turn{}
+}
+
+// watch sees to it that a write that takes too long is noticed. One timer serves all
+// writes of a busy peer: a deadline for each would be set for nothing nearly every
+// time, at a tenth of the write's cost. The caller holds p.mu.
+func (p *Peer) watch() {
+	if p.watched {
+		return
+	}
+	p.watched = true
+	timeout := p.options().WriteTimeout
+	if p.session.watch == nil {
+		p.session.watch = time.AfterFunc(timeout, p.checkWrite)
+	} else {
+		p.session.watch.Reset(timeout)
+	}
+}
+
+// checkWrite cuts a peer off whose write takes too long, or looks again when it may.
+func (p *Peer) checkWrite() {
+	p.mu.Lock()
+	if p.over || p.began.IsZero() {
+		p.watched = false
+		p.mu.Unlock()
+		return
+	}
+	if left := p.options().WriteTimeout - time.Since(p.began); left > 0 {
+		p.session.watch.Reset(left)
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	p.session.stalled(errWriteTimeout)
+}
+
+// stop notes that the last writing goroutine ends. The caller holds p.mu.
+func (p *Peer) stop() {
+	p.over, p.writing = true, false
+	if p.written != nil {
+		close(p.written)
+		p.written = nil
+	}
+}
+
+// stopped notes that the last writing goroutine ends.
+func (p *Peer) stopped() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stop()
+}
+
+// settled forbids any more writing and waits for the goroutine that writes.
+func (p *Peer) settled() {
+	p.mu.Lock()
+	p.over = true
+	var written chan struct{}
+	if p.writing {
+		written = make(chan struct{})
+		p.written = written
+	}
+	p.mu.Unlock()
+	if written != nil {
+		<-written
+	}
 }
 
 // finish ends the queue: later messages are dropped. Only the first ending
@@ -178,20 +268,22 @@ func (p *Peer) finish(e *ending) bool {
 	p.end = e
 	dropped := 0
 	if !e.keep {
-		dropped = p.clear()
+		dropped = p.queue.clear()
+	}
+	if e.code != 0 {
+		p.write()
 	}
 	p.mu.Unlock()
-	p.signal()
-	p.shard.counters.drop(e.rule, dropped)
+	p.counters().drop(e.rule, dropped)
 	return true
 }
 
 // discard drops what waits in the queue of a peer that has ended.
 func (p *Peer) discard() {
 	p.mu.Lock()
-	rule, dropped := p.end.rule, p.clear()
+	rule, dropped := p.end.rule, p.queue.clear()
 	p.mu.Unlock()
-	p.shard.counters.drop(rule, dropped)
+	p.counters().drop(rule, dropped)
 }
 
 // abort cuts the connection, or forbids the one that is still to come.
@@ -199,10 +291,10 @@ func (p *Peer) abort() {
 	p.finish(endLeft(nil))
 	p.mu.Lock()
 	p.aborted = true
-	conn := p.conn
+	s := p.session
 	p.mu.Unlock()
-	if conn != nil {
-		_ = conn.Close() // whoever reads or writes it sees the error
+	if s != nil {
+		_ = s.conn.Close() // whoever reads or writes it sees the error
 	}
 }
 
@@ -214,47 +306,28 @@ func (p *Peer) ended() error {
 }
 
 // attach gives the peer its connection; false means that it was aborted.
-func (p *Peer) attach(conn *websocket.Conn) bool {
+func (p *Peer) attach(s *session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.conn = conn
-	return !p.aborted
-}
-
-func (p *Peer) signal() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
+	if p.aborted {
+		return false
 	}
-}
-
-// append adds m to the ring. The caller holds p.mu and has made room.
-func (p *Peer) append(m *message) {
-	if p.length == len(p.ring) {
-		grown := make([]*message, min(max(4, 2*len(p.ring)), p.hub.options.QueueMessages))
-		n := copy(grown, p.ring[p.head:])
-		copy(grown[n:], p.ring[:p.head])
-		p.ring, p.head = grown, 0
+	p.session = s
+	s.ping = time.AfterFunc(p.options().PingInterval, p.pingDue)
+	if p.queue.length > 0 || p.end != nil {
+		p.write()
 	}
-	p.ring[(p.head+p.length)%len(p.ring)] = m
-	p.length++
-	p.bytes += m.size
+	return true
 }
 
-// pop takes the oldest message. The caller holds p.mu; the queue is not empty.
-func (p *Peer) pop() *message {
-	m := p.ring[p.head]
-	p.ring[p.head] = nil
-	p.head = (p.head + 1) % len(p.ring)
-	p.length--
-	p.bytes -= m.size
-	return m
-}
-
-// clear empties the queue and returns how many messages it held. The caller
-// holds p.mu.
-func (p *Peer) clear() int {
-	n := p.length
-	p.ring, p.head, p.length, p.bytes = nil, 0, 0, 0
-	return n
+// pingDue has a ping written, and another one an interval later.
+func (p *Peer) pingDue() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return
+	}
+	p.ping = true
+	p.write()
+	p.session.ping.Reset(p.options().PingInterval)
 }

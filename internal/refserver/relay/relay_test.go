@@ -18,18 +18,29 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newHub(t testing.TB, o Options) *Hub {
+// oneWorker is a Relay and the Hub of its only worker.
+type oneWorker struct {
+	*Relay
+	*Hub
+}
+
+func newWorker(t testing.TB, o Options) oneWorker {
 	t.Helper()
-	h, err := NewHub(o)
+	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h
+	return oneWorker{r, r.NewHub(t.Context())}
 }
 
-func join(t testing.TB, h *Hub, room string) *Peer {
+// joiner is a Hub, or what has one.
+type joiner interface {
+	Join(ctx context.Context, room string) (*Peer, error)
+}
+
+func join(t testing.TB, h joiner, room string) *Peer {
 	t.Helper()
-	p, err := h.Join(room)
+	p, err := h.Join(t.Context(), room)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,11 +54,25 @@ func publish(t testing.TB, p *Peer, payload []byte) {
 	}
 }
 
+// pop takes the oldest message of a peer's queue; nil where it is empty. No connection
+// is there to write it.
+func pop(p *Peer) *message {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.queue.length == 0 {
+		return nil
+	}
+	return p.queue.pop()
+}
+
 // balance fails where a delivery is in no place, or in two.
 func balance(t testing.TB, st Stats) {
 	t.Helper()
 	if sum := st.Written + st.DroppedOldest + st.DroppedSlow + st.DroppedLeft + st.Pending; st.Offered != sum {
 		t.Errorf("offered %d, accounted for %d: %+v", st.Offered, sum, st)
+	}
+	if sum := st.Offered + st.Split + st.Broker.GapDeliveries; st.RoomOwed != sum {
+		t.Errorf("owed %d, accounted for %d: %+v", st.RoomOwed, sum, st)
 	}
 }
 
@@ -59,7 +84,7 @@ func TestOptions(t *testing.T) {
 	if o.QueueMessages != 256 || o.QueueBytes != 4<<20 || o.MaxMessage != 1<<20 || o.Slow != SlowClose {
 		t.Errorf("defaults are %+v", o)
 	}
-	_, err = NewHub(Options{QueueMessages: -1, QueueBytes: -1, WriteTimeout: -1, PingInterval: time.Hour, Slow: 7})
+	_, err = New(Options{QueueMessages: -1, QueueBytes: -1, WriteTimeout: -1, PingInterval: time.Hour, Slow: 7})
 	if err == nil {
 		t.Fatal("bad options were taken")
 	}
@@ -91,7 +116,7 @@ func TestSlowRuleText(t *testing.T) {
 }
 
 func TestRoomsComeAndGo(t *testing.T) {
-	h := newHub(t, Options{})
+	h := newWorker(t, Options{})
 	var peers []*Peer
 	for i := range 200 {
 		peers = append(peers, join(t, h, fmt.Sprint("room ", i%50)))
@@ -117,7 +142,7 @@ func TestRoomsComeAndGo(t *testing.T) {
 // whoever joins and leaves meanwhile.
 func TestOrderWhileOthersComeAndGo(t *testing.T) {
 	const senders, each = 4, 2000
-	h := newHub(t, Options{QueueMessages: senders * each})
+	h := newWorker(t, Options{QueueMessages: senders * each})
 	receiver := join(t, h, "r")
 	defer receiver.Leave()
 	var tasks sync.WaitGroup
@@ -134,7 +159,7 @@ func TestOrderWhileOthersComeAndGo(t *testing.T) {
 	}
 	tasks.Go(func() {
 		for range 500 {
-			p, err := h.Join("r")
+			p, err := h.Join(t.Context(), "r")
 			if err != nil {
 				t.Error(err)
 				return
@@ -146,8 +171,8 @@ func TestOrderWhileOthersComeAndGo(t *testing.T) {
 
 	var next [senders]int
 	got := 0
-	for m, _ := receiver.next(); m != nil; m, _ = receiver.next() {
-		receiver.shard.counters.written.Add(1)
+	for m := pop(receiver); m != nil; m = pop(receiver) {
+		receiver.counters().written.Add(1)
 		payload := frameOf(t, m)
 		payload = payload[len(payload)-m.size:]
 		sender, seq := payload[0], int(payload[1])<<8|int(payload[2])
@@ -180,17 +205,18 @@ func frameOf(t *testing.T, m *message) []byte {
 
 // The queue is a queue, under any order of pushes and pops and both rules.
 func TestQueueModel(t *testing.T) {
+	ctx := t.Context()
 	rapid.Check(t, func(t *rapid.T) {
 		o := Options{
 			QueueMessages: rapid.IntRange(1, 9).Draw(t, "messages"),
 			QueueBytes:    rapid.IntRange(1, 40).Draw(t, "bytes"),
 			Slow:          rapid.SampledFrom([]SlowRule{SlowClose, SlowDropOldest}).Draw(t, "rule"),
 		}
-		h, err := NewHub(o)
+		h, err := New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := h.Join("r")
+		p, err := h.NewHub(ctx).Join(ctx, "r")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -224,21 +250,21 @@ func TestQueueModel(t *testing.T) {
 				}
 			},
 			"pop": func(t *rapid.T) {
-				m, end := p.next()
+				m := pop(p)
 				switch {
 				case len(model) > 0:
 					if m != model[0] {
 						t.Fatalf("popped %p, want %p", m, model[0])
 					}
 					model = model[1:]
-				case m != nil || (end != nil) != closed:
-					t.Fatalf("popped %v, %v from an empty queue (closed %v)", m, end, closed)
+				case m != nil || (p.end != nil) != closed:
+					t.Fatalf("popped %v from an empty queue (ended %v, closed %v)", m, p.end, closed)
 				}
 			},
 			"": func(t *rapid.T) {
 				st := h.Stats()
-				if p.length != len(model) || p.bytes != size() || len(p.ring) > o.QueueMessages {
-					t.Fatalf("%d messages of %d bytes in a ring of %d, want %d of %d", p.length, p.bytes, len(p.ring), len(model), size())
+				if p.queue.length != len(model) || p.queue.bytes != size() || len(p.queue.ring) > o.QueueMessages {
+					t.Fatalf("%d messages of %d bytes in a ring of %d, want %d of %d", p.queue.length, p.queue.bytes, len(p.queue.ring), len(model), size())
 				}
 				if st.DroppedOldest != oldest || st.DroppedSlow != slow || (st.SlowClosed == 1) != closed {
 					t.Fatalf("counted %+v, want %d oldest, %d slow, closed %v", st, oldest, slow, closed)
@@ -249,7 +275,7 @@ func TestQueueModel(t *testing.T) {
 }
 
 func TestDropOldestIsCountedExactly(t *testing.T) {
-	h := newHub(t, Options{QueueMessages: 10, Slow: SlowDropOldest})
+	h := newWorker(t, Options{QueueMessages: 10, Slow: SlowDropOldest})
 	sender, receiver := join(t, h, "r"), join(t, h, "r")
 	defer sender.Leave()
 	defer receiver.Leave()
@@ -260,17 +286,17 @@ func TestDropOldestIsCountedExactly(t *testing.T) {
 	if st.DroppedOldest != 990 || st.Pending != 10 || st.SlowClosed != 0 {
 		t.Errorf("%+v", st)
 	}
-	m, _ := receiver.next()
+	m := pop(receiver)
 	if frame := frameOf(t, m); !bytes.HasSuffix(frame, []byte("990")) {
 		t.Errorf("the oldest message left is %q", frame)
 	}
-	receiver.shard.counters.written.Add(1)
+	receiver.counters().written.Add(1)
 	balance(t, h.Stats())
 }
 
 func TestSlowPeerIsNamed(t *testing.T) {
 	var log bytes.Buffer
-	h := newHub(t, Options{QueueMessages: 4, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	h := newWorker(t, Options{QueueMessages: 4, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	sender, slow := join(t, h, "kitchen"), join(t, h, "kitchen")
 	defer sender.Leave()
 	defer slow.Leave()
@@ -293,7 +319,7 @@ func TestSlowPeerIsNamed(t *testing.T) {
 }
 
 func TestShutdownOfPeersNotYetServed(t *testing.T) {
-	h := newHub(t, Options{})
+	h := newWorker(t, Options{})
 	p := join(t, h, "r")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -305,7 +331,7 @@ func TestShutdownOfPeersNotYetServed(t *testing.T) {
 		t.Fatalf("Shutdown returned %v with a peer left", err)
 	default:
 	}
-	if _, err := h.Join("r"); !errors.Is(err, ErrClosed) {
+	if _, err := h.Join(t.Context(), "r"); !errors.Is(err, ErrClosed) {
 		t.Errorf("Join during Shutdown: %v", err)
 	}
 	p.Leave()

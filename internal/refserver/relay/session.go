@@ -2,7 +2,6 @@ package relay
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,48 +12,54 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// session is one peer's connection while it is served. The reading side runs
-// in Serve's goroutine, the writing side in one of its own.
+// session is one peer's connection while it is served. The reading side has a
+// goroutine for good, the writing side only while there is something to write.
 type session struct {
 	peer     *Peer
 	conn     *websocket.Conn
+	ping     *time.Timer
+	watch    *time.Timer   // nil until the first write
 	readDone chan struct{} // closed when the reading side has ended
 	buf      []byte        // of the writing side: the stamped message being written
 }
 
-// Serve relays what conn says to the peer's room and writes to conn what the
-// peer's queue holds, until the connection ends, and closes it. It is called
-// once; the caller must not touch conn meanwhile, and calls Leave afterwards.
-// At the end of ctx the connection is cut; Hub.Shutdown is the orderly way.
-//
-// It returns nil where a Close frame of either side or the end of ctx ended
-// the connection, else why it ended.
-func (p *Peer) Serve(ctx context.Context, conn *websocket.Conn) error {
-	stop := context.AfterFunc(ctx, p.abort)
-	defer stop()
+// Start serves conn in a goroutine of its own, which Relay.Shutdown waits for: it
+// relays what conn says to the peer's room and writes to conn what the peer's
+// queue holds, until the connection ends; closes it; and makes the peer leave. Then
+// done is called with why the connection ended: nil where a Close frame of either
+// side ended it, or the end of the worker. Start is called once; the caller must
+// not touch conn afterwards.
+func (p *Peer) Start(conn *websocket.Conn, done func(error)) {
+	go func() {
+		err := p.serve(conn)
+		done(err)
+		p.Leave()
+	}()
+}
+
+// serve serves conn to its end.
+func (p *Peer) serve(conn *websocket.Conn) error {
 	s := &session{peer: p, conn: conn, readDone: make(chan struct{})}
-	if !p.attach(conn) {
+	if !p.attach(s) {
 		_ = conn.Close() // aborted before it began
 		return p.ended()
 	}
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		s.write()
-	}()
-
 	err := s.read()
 	p.finish(endLeft(s.cause(err)))
 	s.settle(err)
 	close(s.readDone)
 	_ = conn.Close() // frees a writing side that is blocked
-	<-written
+	p.settled()
+	s.ping.Stop()
+	if s.watch != nil {
+		s.watch.Stop()
+	}
 	return p.ended()
 }
 
 // read relays messages until the connection ends, and returns why it did.
 func (s *session) read() error {
-	o := &s.peer.hub.options
+	o := s.peer.options()
 	s.conn.SetReadLimit(int64(o.MaxMessage))
 	s.conn.SetPongHandler(func(string) error {
 		s.alive()
@@ -91,7 +96,7 @@ const largestPooled = 64 << 10
 
 // relay reads one message and publishes it.
 func (s *session) relay(kind int, payload io.Reader) error {
-	pool := &s.peer.hub.buffers
+	pool := &s.peer.part.room.relay.buffers
 	buf, ok := pool.Get().(*bytes.Buffer)
 	if !ok {
 		buf = new(bytes.Buffer)
@@ -130,7 +135,7 @@ func (r *payloadReader) Read(b []byte) (int, error) {
 // alive starts the idle timeout anew. A connection that is closed refuses it;
 // that must not cost the message that came before, and the next read tells.
 func (s *session) alive() {
-	_ = s.conn.SetReadDeadline(time.Now().Add(s.peer.hub.options.IdleTimeout))
+	_ = s.conn.SetReadDeadline(time.Now().Add(s.peer.options().IdleTimeout))
 }
 
 // cause is what Serve returns for a connection whose reading ended with err.
@@ -139,7 +144,7 @@ func (s *session) cause(err error) error {
 	if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
 		return nil
 	}
-	return fmt.Errorf("read from peer %d of room %q: %w", s.peer.id, s.peer.room.name, err)
+	return fmt.Errorf("read from peer %d of room %q: %w", s.peer.id, s.peer.part.room.name, err)
 }
 
 // settle ends the reading side in good order. It sends the Close frame that
@@ -148,7 +153,7 @@ func (s *session) cause(err error) error {
 // it: closing at once, with input unread, would reset the connection and could
 // take the frame away from the peer.
 func (s *session) settle(err error) {
-	c := &s.peer.shard.counters
+	c := s.peer.counters()
 	var closed *websocket.CloseError
 	code, text := 0, ""
 	switch {
@@ -163,7 +168,7 @@ func (s *session) settle(err error) {
 		c.idle.Add(1)
 		code, text = websocket.ClosePolicyViolation, "idle timeout"
 	}
-	until := time.Now().Add(s.peer.hub.options.CloseTimeout)
+	until := time.Now().Add(s.peer.options().CloseTimeout)
 	if code != 0 && s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), until) != nil {
 		return // it cannot be told
 	}

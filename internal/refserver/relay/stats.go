@@ -2,33 +2,62 @@ package relay
 
 import "sync/atomic"
 
-// Stats is a snapshot of a Hub's counters. Every delivery the relay owes, one
-// for each receiver of each message, is in exactly one place:
+// Stats is a snapshot of a Relay's counters, over all its workers. Every delivery
+// that a message is owed, one for each member of its room but the sender, is in
+// exactly one place:
 //
-//	Offered = Written + DroppedOldest + DroppedSlow + DroppedLeft + Pending
+//	RoomOwed = Offered + Split + Broker.GapDeliveries
+//	Offered  = Written + DroppedOldest + DroppedSlow + DroppedLeft + Pending
+//
+// With the memory broker the members are those in all workers of the process, and a
+// message is counted where it is published. With Redis each process counts its own
+// members, when a message arrives or is known to be lost: over all processes
+// RoomOwed is what the whole room is owed.
 //
 // Counters only rise; Rooms, Peers and Pending are present values.
 type Stats struct {
-	Rooms   int    // rooms with at least one peer
-	Peers   int    // peers in all rooms
-	Pending uint64 // deliveries queued or being written
+	Rooms   int    `json:"rooms"`   // rooms with at least one peer, in whatever worker
+	Peers   int    `json:"peers"`   // peers in all rooms
+	Pending uint64 `json:"pending"` // deliveries queued or being written
 
-	Received      uint64 // messages read from peers
-	ReceivedBytes uint64 // their payload bytes
+	Received      uint64 `json:"received"`       // messages read from peers
+	ReceivedBytes uint64 `json:"received_bytes"` // their payload bytes
 
-	Offered      uint64 // deliveries owed: for each message, the others in its room
-	Written      uint64 // deliveries handed to the receiver's socket
-	WrittenBytes uint64 // their payload bytes
+	RoomOwed     uint64 `json:"room_owed"`     // deliveries owed to whole rooms
+	Split        uint64 `json:"split"`         // deliveries missed because the receiver is in another worker than the sender
+	Offered      uint64 `json:"offered"`       // deliveries owed to those the message has reached
+	Written      uint64 `json:"written"`       // deliveries handed to the receiver's socket
+	WrittenBytes uint64 `json:"written_bytes"` // their payload bytes
 
-	DroppedOldest uint64 // deliveries dropped by SlowDropOldest
-	DroppedSlow   uint64 // deliveries to a peer closed by SlowClose or for a stalled write
-	DroppedLeft   uint64 // deliveries to a peer that left, or that came after shutdown began
+	DroppedOldest uint64 `json:"dropped_oldest"` // deliveries dropped by SlowDropOldest
+	DroppedSlow   uint64 `json:"dropped_slow"`   // deliveries to a peer closed by SlowClose or for a stalled write
+	DroppedLeft   uint64 `json:"dropped_left"`   // deliveries to a peer that left, or that came after shutdown began
 
-	SlowClosed    uint64 // peers closed by SlowClose
-	StalledClosed uint64 // peers cut off because one write took longer than WriteTimeout
-	IdleClosed    uint64 // peers closed for their silence
-	TooBigClosed  uint64 // peers closed for a message above MaxMessage
-	InvalidClosed uint64 // peers closed for text that is not UTF-8
+	SlowClosed    uint64 `json:"slow_closed"`    // peers closed by SlowClose
+	StalledClosed uint64 `json:"stalled_closed"` // peers cut off because one write took longer than WriteTimeout
+	IdleClosed    uint64 `json:"idle_closed"`    // peers closed for their silence
+	TooBigClosed  uint64 `json:"too_big_closed"` // peers closed for a message above MaxMessage
+	InvalidClosed uint64 `json:"invalid_closed"` // peers closed for text that is not UTF-8
+
+	Broker BrokerStats `json:"broker"` // all zero with the memory broker
+}
+
+// BrokerStats is what a process knows of its broker. Counters only rise; Connected
+// and Subscriptions are present values.
+type BrokerStats struct {
+	Connected     bool `json:"connected"`     // the broker is there, for publishing and for receiving
+	Subscriptions int  `json:"subscriptions"` // channels subscribed to, one a room
+
+	Published     uint64 `json:"published"`      // messages the broker took
+	PublishFailed uint64 `json:"publish_failed"` // messages lost on the way to it: away, or the queue full
+
+	Received uint64 `json:"received"` // messages from the broker for a room with members here, this process's own among them
+	Invalid  uint64 `json:"invalid"`  // messages on a room's channel that no relay of this version has sent
+
+	GapMessages   uint64 `json:"gap_messages"`   // messages that members here have missed
+	GapDeliveries uint64 `json:"gap_deliveries"` // deliveries missed: for each such message, the members but the sender
+
+	Reconnects uint64 `json:"reconnects"` // how often the subscribing connection was made again
 }
 
 // dropRule is why a delivery was dropped.
@@ -46,6 +75,7 @@ const (
 type counters struct {
 	received, receivedBytes        atomic.Uint64
 	offered, written, writtenBytes atomic.Uint64
+	split                          atomic.Uint64
 	dropped                        [dropRules]atomic.Uint64
 	slow, stalled                  atomic.Uint64
 	idle, tooBig, invalid          atomic.Uint64
@@ -72,6 +102,7 @@ func (c *counters) addTo(s *Stats) {
 	s.Offered += offered
 	s.Pending += offered - written - oldest - slow - left
 
+	s.Split += c.split.Load()
 	s.Received += c.received.Load()
 	s.ReceivedBytes += c.receivedBytes.Load()
 	s.WrittenBytes += c.writtenBytes.Load()

@@ -10,60 +10,45 @@ import (
 	"github.com/edgeload/edgeload/internal/wire"
 )
 
-// write writes what the queue holds, and pings, until the peer has come to its
-// ending or a write fails.
+// write writes what there is to write, and returns when there is nothing left, when
+// the peer has come to its ending, or when a write fails.
 func (s *session) write() {
-	p, interval := s.peer, s.peer.hub.options.PingInterval
-	ping := time.NewTicker(interval)
-	defer ping.Stop()
-	due := false
 	for {
-		if !due {
-			// Looked at before each message: a queue that is never empty must not
-			// keep pings from going out, for the pongs may be all the peer says.
-			select {
-			case <-ping.C:
-				due = true
-			default:
-			}
-		}
-		if due {
+		turn := s.peer.next()
+		switch {
+		case turn.ping:
 			if err := s.conn.WriteControl(websocket.PingMessage, nil, s.writeDeadline()); err != nil {
 				s.fail(err)
+				s.peer.stopped()
 				return
 			}
-			due = false
-		}
-		m, end := p.next()
-		switch {
-		case m != nil:
-			if err := s.deliver(m); err != nil {
+		case turn.message != nil:
+			if err := s.deliver(turn.message); err != nil {
 				s.fail(err)
+				s.peer.stopped()
 				return
 			}
-		case end != nil:
-			s.close(end)
+		case turn.end != nil:
+			s.close(turn.end)
+			s.peer.stopped()
 			return
 		default:
-			select {
-			case <-p.wake:
-			case <-ping.C:
-				due = true
-			}
+			return
 		}
 	}
 }
 
 // deliver writes one message, and counts it as written or dropped.
 func (s *session) deliver(m *message) error {
-	c := &s.peer.shard.counters
-	_ = s.conn.SetWriteDeadline(s.writeDeadline()) // always nil: it is only noted for the next write
+	c := s.peer.counters()
 	if err := s.put(m); err != nil {
-		if isTimeout(err) {
-			c.drop(dropSlow, 1)
-		} else {
-			c.drop(dropLeft, 1)
+		s.peer.mu.Lock()
+		rule := dropLeft
+		if end := s.peer.end; end != nil {
+			rule = end.rule
 		}
+		s.peer.mu.Unlock()
+		c.drop(rule, 1)
 		return err
 	}
 	c.written.Add(1)
@@ -92,7 +77,7 @@ func (s *session) close(end *ending) {
 		s.fail(err)
 		return
 	}
-	timeout := time.NewTimer(s.peer.hub.options.CloseTimeout)
+	timeout := time.NewTimer(s.peer.options().CloseTimeout)
 	defer timeout.Stop()
 	select {
 	case <-s.readDone:
@@ -101,28 +86,36 @@ func (s *session) close(end *ending) {
 	}
 }
 
-// fail ends a connection that cannot be written to any more. For a stalled
-// peer the kernel, too, is told to forget what it holds.
+// fail ends a connection that cannot be written to any more.
 func (s *session) fail(err error) {
 	if errors.Is(err, websocket.ErrCloseSent) {
 		<-s.readDone // the reading side has sent the last frame and sees to the end
 		return
 	}
-	p, timeout := s.peer, isTimeout(err)
-	err = fmt.Errorf("write to peer %d of room %q: %w", p.id, p.room.name, err)
-	if !timeout {
-		p.finish(endLeft(err))
-	} else if p.finish(endStalled(err)) {
-		p.shard.counters.stalled.Add(1)
-		o := &p.hub.options
-		o.Logger.Warn("stalled consumer closed", "room", p.room.name, "peer", p.id, "write_timeout", o.WriteTimeout)
+	if isTimeout(err) { // of a control frame
+		s.stalled(err)
+		return
 	}
-	if tcp, ok := s.conn.NetConn().(interface{ SetLinger(seconds int) error }); ok && timeout {
-		_ = tcp.SetLinger(0) // a closed socket has nothing to forget
-	}
+	p := s.peer
+	p.finish(endLeft(fmt.Errorf("write to peer %d of room %q: %w", p.id, p.part.room.name, err)))
 	_ = s.conn.Close() // the reading side sees it
 }
 
+// stalled cuts off a peer that takes nothing. The kernel, too, is told to forget what
+// it holds.
+func (s *session) stalled(err error) {
+	p := s.peer
+	if p.finish(endStalled(fmt.Errorf("write to peer %d of room %q: %w", p.id, p.part.room.name, err))) {
+		p.counters().stalled.Add(1)
+		o := p.options()
+		o.Logger.Warn("stalled consumer closed", "room", p.part.room.name, "peer", p.id, "write_timeout", o.WriteTimeout)
+	}
+	if tcp, ok := s.conn.NetConn().(interface{ SetLinger(seconds int) error }); ok {
+		_ = tcp.SetLinger(0) // a closed socket has nothing to forget
+	}
+	_ = s.conn.Close() // both sides see it
+}
+
 func (s *session) writeDeadline() time.Time {
-	return time.Now().Add(s.peer.hub.options.WriteTimeout)
+	return time.Now().Add(s.peer.options().WriteTimeout)
 }

@@ -1,0 +1,23 @@
+package functions
+
+import (
+	"time"
+
+	"github.com/edgeload/edgeload/internal/refserver/edge"
+)
+
+// burn uses up CPU time, as the invocation counts it.
+func burn(inv *edge.Invocation, want time.Duration) (used time.Duration, err error) {
+	const rounds = 200_000 // well below a millisecond
+	before := inv.CPU()
+	x := uint64(want)
+	err = inv.Compute(func() bool {
+		for range rounds {
+			x ^= x << 13
+			x ^= x >> 7
+			x ^= x << 17
+		}
+		return x != 0 && inv.CPU()-before < want
+	})
+	return inv.CPU() - before, err
+}

@@ -1,0 +1,135 @@
+package functions
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/edgeload/edgeload/internal/refserver/edge"
+	"github.com/edgeload/edgeload/internal/refserver/truth"
+	"github.com/edgeload/edgeload/internal/wire"
+)
+
+// Events of a call to morning-digest in ground truth, of kind truth.Cron.
+const (
+	eventReceived = "received" // Due: the instant for which the run was scheduled
+	eventAnswered = "answered" // Detail: the status, or cut
+)
+
+const maxDigestRequest = 64 << 10 // bytes of a request's body
+
+// Users counts those whom a digest goes to. Package store has it.
+type Users interface {
+	Users(ctx context.Context) (int64, error)
+}
+
+// MorningDigest is the function that the guide's cron job calls. By POST it takes
+// nothing, or {}, and answers {"sent": n}, n being the users that have metrics. Who
+// calls and for which instant is read from the headers X-Cron-Job, X-Cron-Run and
+// X-Cron-Scheduled-At, and ground truth has when the call came and was answered.
+//
+// Runs that overlap or fail can be had on purpose: the body may have "sleep", such as
+// "90s", before the answer, and "status", from 200 to 599, to be answered.
+func MorningDigest(users Users, ledger *truth.Ledger, log *slog.Logger) http.Handler {
+	return &morningDigest{users: users, ledger: ledger, log: log}
+}
+
+type morningDigest struct {
+	users  Users
+	ledger *truth.Ledger
+	log    *slog.Logger
+}
+
+// digestRequest is a request's body.
+type digestRequest struct {
+	Sleep  duration `json:"sleep"`
+	Status int      `json:"status"`
+}
+
+// ServeHTTP sends one digest.
+func (d *morningDigest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !edge.AllowMethod(w, r, http.MethodPost) {
+		return
+	}
+	call := truth.Record{Kind: truth.Cron, Name: r.Header.Get(wire.HeaderCronJob), ID: r.Header.Get(wire.HeaderCronRun), Event: eventReceived}
+	if call.Name == "" {
+		call.Name = NameMorningDigest // called by hand
+	}
+	req, err := readDigest(w, r)
+	if due := r.Header.Get(wire.HeaderCronScheduled); due != "" && err == nil {
+		if call.Due, err = time.Parse(time.RFC3339Nano, due); err != nil {
+			err = fmt.Errorf("header %s: want an instant such as 2026-01-31T09:00:00Z", wire.HeaderCronScheduled)
+		}
+	}
+	if err != nil {
+		edge.WriteError(w, http.StatusBadRequest, "", err.Error())
+		return
+	}
+	d.ledger.Add(call)
+	call.Event, call.Detail = eventAnswered, d.answer(w, r, req)
+	d.ledger.Add(call)
+}
+
+// answer answers, and returns the status, or "cut" where the caller has gone or the
+// worker has died, which answers for itself.
+func (d *morningDigest) answer(w http.ResponseWriter, r *http.Request, req digestRequest) string {
+	if !sleep(r.Context(), time.Duration(req.Sleep)) {
+		return "cut"
+	}
+	status := max(req.Status, http.StatusOK)
+	if req.Status >= http.StatusBadRequest {
+		code := ""
+		if req.Status >= http.StatusInternalServerError {
+			code = edge.CodeFunctionError
+		}
+		edge.WriteError(w, status, code, "the digest failed as it was asked to")
+		return fmt.Sprint(status)
+	}
+	n, err := d.users.Users(r.Context())
+	if err != nil {
+		d.log.Error("count users", "function", NameMorningDigest, "error", err)
+		edge.WriteError(w, http.StatusInternalServerError, edge.CodeFunctionError, "the users could not be counted")
+		return fmt.Sprint(http.StatusInternalServerError)
+	}
+	writeJSON(w, status, struct {
+		Sent int64 `json:"sent"`
+	}{n})
+	return fmt.Sprint(status)
+}
+
+// readDigest reads the request's body, which may be empty.
+func readDigest(w http.ResponseWriter, r *http.Request) (digestRequest, error) {
+	var req digestRequest
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDigestRequest))
+	if err != nil {
+		return req, fmt.Errorf("read the request body: %w", err)
+	}
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &req); err != nil {
+			return req, fmt.Errorf("read the request body as JSON: %w", err)
+		}
+	}
+	if req.Sleep < 0 || time.Duration(req.Sleep) > maxWorkSleep {
+		return req, fmt.Errorf("sleep: want at most %s", maxWorkSleep)
+	}
+	if req.Status != 0 && (req.Status < 200 || req.Status > 599 || req.Status == http.StatusNoContent || req.Status == http.StatusNotModified) {
+		return req, fmt.Errorf("status %d: want one from 200 to 599 that has a body", req.Status)
+	}
+	return req, nil
+}
+
+// sleep reports whether d passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,124 @@
+package functions
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgeload/edgeload/internal/refserver/edge"
+	"github.com/edgeload/edgeload/internal/refserver/truth"
+	"github.com/edgeload/edgeload/internal/wire"
+)
+
+// userCount is a Users; below zero it fails.
+type userCount int64
+
+func (n userCount) Users(context.Context) (int64, error) {
+	if n < 0 {
+		return 0, errors.New("no such table")
+	}
+	return int64(n), nil
+}
+
+func serveDigest(t testing.TB, users Users, limits edge.Limits) (url string, ledger *truth.Ledger) {
+	ledger = truth.New(0)
+	fn := MorningDigest(users, ledger, slog.New(slog.DiscardHandler))
+	return serveFunctions(t, edge.Options{Functions: []edge.Function{edge.Shared(NameMorningDigest, fn)}, Limits: limits}) + NameMorningDigest, ledger
+}
+
+func TestDigestSaysWhenItWasCalled(t *testing.T) {
+	url, ledger := serveDigest(t, userCount(3), edge.Limits{})
+	const due = "2026-11-23T09:00:00.25Z"
+	before := time.Now()
+	resp, body := postJSON(t, url, `{}`, wire.HeaderCronJob, "morning", wire.HeaderCronRun, "17", wire.HeaderCronScheduled, due)
+	if resp.StatusCode != 200 || string(body) != `{"sent":3}` {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	all := records(t, ledger, truth.Cron)
+	if len(all) != 2 || all[0].Event != "received" || all[1].Event != "answered" || all[1].Detail != "200" {
+		t.Fatalf("ground truth has %+v", all)
+	}
+	for _, r := range all {
+		if r.Name != "morning" || r.ID != "17" || r.Due.Format(time.RFC3339Nano) != due || r.At.Before(before.Add(-time.Second)) || r.At.After(time.Now()) {
+			t.Errorf("ground truth has %+v", r)
+		}
+	}
+	// By hand, without a body.
+	if resp, body := postJSON(t, url, ``); resp.StatusCode != 200 || string(body) != `{"sent":3}` {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if all = records(t, ledger, truth.Cron); len(all) != 4 || all[2].Name != NameMorningDigest || all[2].ID != "" || !all[2].Due.IsZero() {
+		t.Errorf("ground truth has %+v", all)
+	}
+}
+
+func TestDigestOnPurpose(t *testing.T) {
+	url, ledger := serveDigest(t, userCount(0), edge.Limits{})
+	for _, tc := range []struct {
+		body   string
+		status int
+		code   string
+		want   string
+	}{
+		{`{"status": 202}`, 202, "", `{"sent":0}`},
+		{`{"status": 404}`, 404, "", "as it was asked to"},
+		{`{"status": 503}`, 503, edge.CodeFunctionError, "as it was asked to"},
+		{`{"sleep": "150ms"}`, 200, "", `{"sent":0}`},
+		{`{"status": 600}`, 400, "", "status 600"},
+		{`{"status": 204}`, 400, "", "status 204"},
+		{`{"sleep": "-1s"}`, 400, "", "sleep"},
+		{`{"sleep": "2h"}`, 400, "", "sleep"},
+		{`{"sleep": 5}`, 400, "", "250ms"},
+		{`nonsense`, 400, "", "JSON"},
+	} {
+		begin := time.Now()
+		resp, body := postJSON(t, url, tc.body)
+		if resp.StatusCode != tc.status || resp.Header.Get(edge.HeaderErrorCode) != tc.code || !strings.Contains(string(body), tc.want) {
+			t.Errorf("%s: %d %s %v", tc.body, resp.StatusCode, body, resp.Header)
+		}
+		if took := time.Since(begin); strings.Contains(tc.body, "150ms") && took < 150*time.Millisecond {
+			t.Errorf("%s: answered after %s", tc.body, took)
+		}
+	}
+	if resp, body := postJSON(t, url, ``, wire.HeaderCronScheduled, "nine o'clock"); resp.StatusCode != 400 || !strings.Contains(string(body), wire.HeaderCronScheduled) {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if all := records(t, ledger, truth.Cron); len(all) != 8 || all[3].Detail != "404" {
+		t.Errorf("ground truth has %+v", all)
+	}
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %d", resp.StatusCode)
+	}
+}
+
+func TestDigestWithoutAStore(t *testing.T) {
+	url, ledger := serveDigest(t, userCount(-1), edge.Limits{})
+	resp, body := postJSON(t, url, `{}`)
+	if resp.StatusCode != 500 || strings.Contains(string(body), "table") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if all := records(t, ledger, truth.Cron); len(all) != 2 || all[1].Detail != "500" {
+		t.Errorf("ground truth has %+v", all)
+	}
+}
+
+// TestDigestEndsWithItsWorker: a run that sleeps is cut at the wall clock.
+func TestDigestEndsWithItsWorker(t *testing.T) {
+	url, ledger := serveDigest(t, userCount(1), edge.Limits{WallClock: 100 * time.Millisecond})
+	begin := time.Now()
+	if resp, _ := postJSON(t, url, `{"sleep": "1h"}`); resp.StatusCode != 546 || time.Since(begin) > 5*time.Second {
+		t.Errorf("%d after %s", resp.StatusCode, time.Since(begin))
+	}
+	if all := records(t, ledger, truth.Cron); len(all) != 2 || all[1].Detail != "cut" {
+		t.Errorf("ground truth has %+v", all)
+	}
+}

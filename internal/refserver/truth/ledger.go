@@ -1,0 +1,154 @@
+package truth
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxDetail is how much of a Record's Detail is kept, in bytes.
+const maxDetail = 4 << 10
+
+// Ledger keeps records. Its methods may be called concurrently, and on nil, which
+// keeps nothing.
+type Ledger struct {
+	mu      sync.Mutex
+	keep    int
+	last    uint64 // Seq of the newest record
+	since   uint64 // Seq of the last record before the last Reset
+	ring    []Record
+	oldest  int // index into ring, once it is full
+	counts  map[countKey]uint64
+	journal *journal // nil: memory only
+}
+
+type countKey struct {
+	kind        Kind
+	name, event string
+}
+
+// New returns an empty Ledger that keeps the newest records, DefaultKeep of them
+// where keep is 0 or less.
+func New(keep int) *Ledger {
+	if keep <= 0 {
+		keep = DefaultKeep
+	}
+	return &Ledger{keep: keep, counts: make(map[countKey]uint64)}
+}
+
+// Add keeps a record and gives it its Seq. An At of zero is now; instants are kept
+// in UTC, and of Detail 4 KiB.
+func (l *Ledger) Add(r Record) {
+	if l == nil {
+		return
+	}
+	if r.At.IsZero() {
+		r.At = time.Now()
+	}
+	r.At = r.At.Round(0).UTC() // the monotonic reading means nothing to who reads this
+	if !r.Due.IsZero() {
+		r.Due = r.Due.Round(0).UTC()
+	}
+	if len(r.Detail) > maxDetail {
+		r.Detail = strings.ToValidUTF8(r.Detail[:maxDetail], "")
+	}
+	var line []byte
+	if l.journal != nil {
+		line = encode(r)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.Seq = l.last + 1
+	if l.journal != nil {
+		l.journal.write(line, r.Seq)
+	}
+	l.note(r)
+}
+
+// note keeps a record that has its Seq.
+func (l *Ledger) note(r Record) {
+	l.last = r.Seq
+	l.counts[countKey{r.Kind, r.Name, r.Event}]++
+	if len(l.ring) < l.keep {
+		l.ring = append(l.ring, r)
+		return
+	}
+	l.ring[l.oldest] = r
+	l.oldest = (l.oldest + 1) % l.keep
+}
+
+// Counts is how often each event happened since the last Reset, those of earlier
+// processes that the file tells of included; by kind, name and event.
+func (l *Ledger) Counts() []Count {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	all := make([]Count, 0, len(l.counts))
+	for key, n := range l.counts {
+		all = append(all, Count{Kind: key.kind, Name: key.name, Event: key.event, Count: n})
+	}
+	l.mu.Unlock()
+	slices.SortFunc(all, func(a, b Count) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Event, b.Event))
+	})
+	return all
+}
+
+// Since returns the records that came after the one with that Seq, the oldest first,
+// and at most limit of them where limit is above zero; and how many more there were
+// that are not kept any more. To follow a Ledger, ask again with the Seq of the last
+// record; to see it all, begin at 0.
+func (l *Ledger) Since(seq uint64, limit int) (records []Record, dropped uint64) {
+	if l == nil {
+		return nil, 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := func(i int) *Record { return &l.ring[(l.oldest+i)%len(l.ring)] }
+	first := sort.Search(len(l.ring), func(i int) bool { return at(i).Seq > seq })
+	kept := len(l.ring) - first
+	if after := max(seq, l.since); l.last > after {
+		dropped = l.last - after - uint64(kept)
+	}
+	if limit > 0 {
+		kept = min(kept, limit)
+	}
+	records = make([]Record, kept)
+	for i := range records {
+		records[i] = *at(first + i)
+	}
+	return records, dropped
+}
+
+// Reset forgets everything, what is in the file too. Seq goes on counting. The error
+// is the file's, which is then as it was.
+func (l *Ledger) Reset() error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.journal != nil {
+		if err := l.journal.truncate(0); err != nil {
+			return err
+		}
+	}
+	l.since = l.last
+	l.ring, l.oldest = nil, 0
+	clear(l.counts)
+	return nil
+}
+
+// bySeq returns the map's records in their order.
+func bySeq[K comparable](records map[K]Record) []Record {
+	all := make([]Record, 0, len(records))
+	for _, r := range records {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	return all
+}
