@@ -88,7 +88,7 @@ func BenchmarkStreamsAndSockets(b *testing.B) {
 		if most < 5900 {
 			b.Errorf("%d streams at once at most, want 6,000", most)
 		}
-		peak := memory(b, s.cmd.Process, "VmHWM:")
+		peak := memory(b, s.cmd.Process, peakRSS)
 		page := get(b, s.URL+"/metrics")
 		b.ReportMetric(float64(peak-before)/12_000/1024, "KiB/connection")
 		b.Logf("%d streams and 6,000 sockets at once: %s, %d MiB at most, %v goroutines afterwards", most, verdict(run.Result), peak>>20, counter(b, page, "go_goroutines"))

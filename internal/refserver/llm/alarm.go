@@ -12,13 +12,15 @@ const (
 	// of precision to 5,000 wake-ups a second.
 	alarmSpacing = 200 * time.Microsecond
 
-	// alarmBatch is how many deadlines a second that spacing is for. Where there are
-	// more, wake-ups lie apart by as much more, for then several streams are due at
-	// any time and each wake-up sets threads in motion that would find work anyway.
-	alarmBatch = 10_000
+	// alarmBusy is how many deadlines a second an Alarm is for. Where there are more
+	// it rests, alarmRest at a time: so many streams keep the process awake for each
+	// other, and to wake its threads on top of that costs more than it gains. Waits
+	// then end as Go's timers end them.
+	alarmBusy = 20_000
+	alarmRest = 20 * time.Millisecond
 
-	// alarmWidest is where that ends: what Go's timers alone would do.
-	alarmWidest = time.Millisecond
+	// alarmBurst is how many deadlines may come at once without being a rate.
+	alarmBurst = 16
 
 	// alarmSlots times alarmSpacing is how far ahead an Alarm looks. A longer wait
 	// goes without it until alarmNear of it is left.
@@ -131,6 +133,8 @@ func (r *alarmRing) fire() {
 // spacing is how far apart wake-ups are to be where so many deadlines were set in a
 // time.
 func spacing(deadlines int64, within time.Duration) int64 {
-	rate := float64(deadlines) / max(within, alarmSpacing).Seconds()
-	return int64(min(max(float64(alarmSpacing)*rate/alarmBatch, float64(alarmSpacing)), float64(alarmWidest)))
+	if float64(deadlines) > alarmBusy*max(within, alarmSpacing).Seconds() && deadlines > alarmBurst {
+		return int64(alarmRest)
+	}
+	return int64(alarmSpacing)
 }

@@ -107,9 +107,11 @@ func TestSpacingFollowsTheLoad(t *testing.T) {
 		want      time.Duration
 	}{
 		{1, 20 * time.Millisecond, alarmSpacing},
-		{10, time.Millisecond, alarmSpacing},
-		{20, time.Millisecond, 2 * alarmSpacing},
-		{1000, time.Millisecond, alarmWidest},
+		{20, time.Millisecond, alarmSpacing},
+		{21, time.Millisecond, alarmRest},
+		{399, 20 * time.Millisecond, alarmSpacing},
+		{2000, 20 * time.Millisecond, alarmRest},
+		{10, alarmSpacing, alarmSpacing}, // a few at once are no rate
 		{1, 0, alarmSpacing},
 	} {
 		if got := time.Duration(spacing(tc.deadlines, tc.within)); got != tc.want {
