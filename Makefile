@@ -13,10 +13,10 @@ E2E      = ./internal/e2e
 REST     = $$($(GO) list ./... | grep -v /internal/e2e)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz bench bench-peers verdicts scale check deps example
+.PHONY: help build test lint race fuzz bench bench-peers verdicts scale server-cost server-scale check deps example
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## compile bin/loadgen and bin/reference-server
 	$(BUILD) -o bin/ ./cmd/...
@@ -33,7 +33,13 @@ verdicts: ## 20 runs inside this machine's envelope, 20 past it: VALID every tim
 scale: ## hold 19,000 streams, then 19,000 sockets, in one process (4 min; needs 20,000 descriptors)
 	$(GO) test -run '^$$' -bench '^Benchmark(Streams|Sockets)$$' -benchtime 1x -timeout 10m $(E2E)
 
-test: deps ## run every test, real browser and real processes included
+server-cost: ## CPU of a million events and deliveries of the reference server beside bare handlers (4 min)
+	$(GO) test -run '^$$' -bench '^Benchmark(StreamCost|Deliveries)$$' -benchtime 1x -timeout 20m $(E2E)
+
+server-scale: ## hold 18,000 streams, then 18,000 sockets, then 6,000 of each, in one reference server (5 min)
+	$(GO) test -run '^$$' -bench '^Benchmark(OpenStreams|ServerSockets|StreamsAndSockets)$$' -benchtime 1x -timeout 20m $(E2E)
+
+test: deps ## run every test; real browser, databases and processes included
 	$(GO) test -timeout 5m $(REST)
 	$(GO) test -count=1 -timeout 8m $(E2E)
 

@@ -226,6 +226,7 @@ func (p *program) handler(b *backing) (*edge.Server, error) {
 		"llm":     func() any { return p.simulator.Stats() },
 		"relay":   func() any { return p.relay.Stats() },
 		"store":   func() any { return b.store.WriteStats() },
+		"journal": func() any { return p.journal(b.ledger) },
 		"jobs":    func() any { return map[string]int{"pending": tracker.Pending()} },
 	}
 	if embedded, ok := b.cron.(*cron.Scheduler); ok {
@@ -305,4 +306,16 @@ func (p *program) about() any {
 		Broker  string      `json:"broker"`
 		Cron    string      `json:"cron"`
 	}{os.Getpid(), version(), p.conf.profile, p.conf.limits, p.conf.workers, p.brokerName(), p.conf.cron}
+}
+
+// journal says whether all of ground truth is in its file, and warns where not.
+func (p *program) journal(ledger *truth.Ledger) any {
+	unwritten, err := ledger.Unwritten()
+	if err != nil {
+		p.log.Warn("ground truth is not all in its journal", "journal", p.conf.journal, "unwritten", unwritten, "error", err)
+	}
+	return struct {
+		File      string `json:"file"`      // empty: there is none
+		Unwritten uint64 `json:"unwritten"` // records that are not in it
+	}{p.conf.journal, unwritten}
 }

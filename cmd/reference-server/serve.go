@@ -75,6 +75,7 @@ func (p *program) serveOn(ctx context.Context, front net.Listener, b *backing, s
 	for _, x := range p.externals {
 		x.Close()
 	}
+	p.journal(b.ledger)
 	p.log.Info("stopped")
 	return err
 }

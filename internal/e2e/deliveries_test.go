@@ -5,10 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -24,12 +23,12 @@ var deliveries = flag.Int("deliveries", 1_000_000, "deliveries that BenchmarkDel
 // multiple of a bare handler's.
 const deliveriesLimit = 1.2
 
-// BenchmarkDeliveries has the relay and a bare gorilla/websocket handler, each a
+// BenchmarkDeliveries has the relay and a bare handler (testdata/barerelay), each a
 // process of its own, make a million deliveries of 256 bytes to ten rooms of 100, in
 // turn and three times each, and fails where the relay's CPU time for them is above
 // 1.2 times the other's, comparing the least of each.
 //
-// It is a benchmark so that go test leaves it alone: make scale-server.
+// It is a benchmark so that go test leaves it alone.
 func BenchmarkDeliveries(b *testing.B) {
 	for b.Loop() {
 		ours, bare := compareDeliveries(b, *deliveries, 3)
@@ -55,7 +54,7 @@ func TestDeliveriesBesideABareHandler(t *testing.T) {
 // took for n deliveries, over so many rounds.
 func compareDeliveries(t testing.TB, n, rounds int) (ours, bare time.Duration) {
 	t.Helper()
-	relay := startServer(t)
+	relay := startServer(t, "--relay-ping", "30m", "--relay-idle", "1h") // the audience answers no pings
 	url, process := startBareRelay(t)
 	both := []*audience{
 		newAudience(t, "ws"+strings.TrimPrefix(relay.URL, "http")+"/functions/v1/ws-relay", relay.cmd.Process),
@@ -105,13 +104,7 @@ func newAudience(t testing.TB, url string, server *os.Process) *audience {
 			readers.Go(func() {
 				raw, frame := bufio.NewReader(conn.NetConn()), make([]byte, 4+audiencePayload)
 				for {
-					if _, err := io.ReadFull(raw, frame[:2]); err != nil {
-						return
-					}
-					if frame[0] == 0x89 { // a ping, which an hour of silence would allow to ignore
-						continue
-					}
-					if _, err := io.ReadFull(raw, frame[2:]); err != nil {
+					if _, err := io.ReadFull(raw, frame); err != nil || frame[0] != 0x82 {
 						return
 					}
 					a.arrived.Done()
@@ -136,19 +129,28 @@ func (a *audience) deliver(t testing.TB, n int) time.Duration {
 				t.Fatal(err)
 			}
 		}
-		a.arrived.Wait()
+		arrived := make(chan struct{})
+		go func() {
+			a.arrived.Wait()
+			close(arrived)
+		}()
+		select {
+		case <-arrived:
+		case <-time.After(30 * time.Second):
+			t.Fatal("a message has not reached everyone in 30 s")
+		}
 	}
 	return cpuTime(t, a.server) - before
 }
 
-// envBare makes this program a bare handler instead of a test.
-const envBare = "EDGELOAD_BARE_HANDLER"
-
-// startBareRelay starts the bare handler in a process of its own.
+// startBareRelay starts testdata/barerelay, which is ended with the test.
 func startBareRelay(t testing.TB) (url string, p *os.Process) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), envBare+"=1")
+	path := filepath.Join(bin, "barerelay")
+	if out, err := exec.Command("go", "build", "-o", path, "./testdata/barerelay").CombinedOutput(); err != nil {
+		t.Fatalf("build the bare relay: %v\n%s", err, out)
+	}
+	cmd := exec.Command(path)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -158,67 +160,13 @@ func startBareRelay(t testing.TB) (url string, p *os.Process) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it keeps nothing
+		_ = cmd.Process.Kill() // it has no other end
 		_ = cmd.Wait()
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if err != nil || !ok {
+		t.Fatalf("the bare relay said %q: %v", line, err)
 	}
-	return strings.TrimSpace(line), cmd.Process
-}
-
-// serveBare is the least that passes messages on with gorilla/websocket: a map of
-// rooms, and the reader of a message writes its one frame to everyone else. A peer
-// that does not read would stop the room.
-func serveBare() int {
-	type peer struct {
-		sync.Mutex
-		*websocket.Conn
-	}
-	var mu sync.Mutex
-	rooms := make(map[string][]*peer)
-	upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }, WriteBufferPool: &sync.Pool{}}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	fmt.Printf("ws://%s/\n", ln.Addr())
-	err = http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := upgrader.Upgrade(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer func() { _ = conn.Close() }()
-		me, room := &peer{Conn: conn}, r.URL.Query().Get("room")
-		mu.Lock()
-		rooms[room] = append(rooms[room], me)
-		mu.Unlock()
-		for {
-			kind, payload, err := conn.ReadMessage()
-			if err != nil {
-				return
-			}
-			frame, err := websocket.NewPreparedMessage(kind, payload)
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			peers := rooms[room]
-			mu.Unlock()
-			for _, p := range peers {
-				if p != me {
-					p.Lock()
-					err = p.WritePreparedMessage(frame)
-					p.Unlock()
-					if err != nil {
-						return
-					}
-				}
-			}
-		}
-	}))
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+	return url, cmd.Process
 }

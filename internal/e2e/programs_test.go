@@ -29,9 +29,6 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
-	if os.Getenv(envBare) != "" {
-		os.Exit(serveBare())
-	}
 	os.Exit(buildAndRun(m))
 }
 

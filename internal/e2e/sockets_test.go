@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/edgeload/edgeload/internal/wire"
 )
 
 // serverSockets is how many sockets one server process is to hold alone: what fits,
@@ -17,7 +19,7 @@ const serverSocketLimit = 16
 // with a message a second, and fails where a message is missing or a socket costs
 // more than 16 KiB.
 //
-// It is a benchmark so that go test leaves it alone: make scale-server.
+// It is a benchmark so that go test leaves it alone.
 func BenchmarkServerSockets(b *testing.B) {
 	for b.Loop() {
 		few := holdSockets(b, 100, 100, time.Second)
@@ -32,6 +34,66 @@ func BenchmarkServerSockets(b *testing.B) {
 
 // The same in small: 500 sockets, each delivery made, and nothing left behind.
 func TestServerHoldsSockets(t *testing.T) { holdSockets(t, 500, 100, 2*time.Second) }
+
+const togetherYAML = `
+version: 1
+name: together
+target: %s
+warmup: 0s
+duration: 30s
+drain: 60s
+workloads:
+  chat:
+    protocol: sse
+    dialect: anthropic
+    load: {rate: 200/s, max_in_flight: 10000}
+    request:
+      method: POST
+      path: %s
+      headers: {Content-Type: application/json, %s: 'constant:300ms', %s: 'constant:2s', %s: 'constant:20'}
+      body: '{"prompt":"Hello"}'
+  rooms:
+    protocol: websocket
+    load: {users: 6000, ramp: 20s}
+    room: {path: '/functions/v1/ws-relay?room={{ .Room }}', members: 100, publish: 1/s, payload: 256B}
+`
+
+// BenchmarkStreamsAndSockets holds 6,000 token streams and 6,000 sockets at once in one
+// server process: all streams come to their end and all messages arrive.
+//
+// It is a benchmark so that go test leaves it alone.
+func BenchmarkStreamsAndSockets(b *testing.B) {
+	for b.Loop() {
+		s := startServer(b)
+		before := memory(b, s.cmd.Process, "VmRSS:")
+		run := loadgen(b, fmt.Sprintf(togetherYAML, s.URL, wire.PathStreamAI, wire.HeaderSimTTFT, wire.HeaderSimGap, wire.HeaderSimTokens), nil)
+		if run.Result == nil {
+			b.Fatalf("no result; exit code %d\n%s\n%s", run.Code, run.Stdout, run.Stderr)
+		}
+		chat, rooms := run.workload(b, "chat"), run.workload(b, "rooms")
+		for name, want := range map[string]float64{"streams": 6000, "complete": 6000, "dropped": 0} {
+			if got := metric(b, chat, name).Value; got != want {
+				b.Errorf("%s = %v, want %v", name, got, want)
+			}
+		}
+		for name, want := range map[string]float64{"connections": 6000, "connections_lost": 0, "delivery_ratio": 1} {
+			if got := metric(b, rooms, name).Value; got != want {
+				b.Errorf("%s = %v, want %v", name, got, want)
+			}
+		}
+		var most int64
+		for _, i := range chat.Intervals {
+			most = max(most, i.InFlight)
+		}
+		if most < 5900 {
+			b.Errorf("%d streams at once at most, want 6,000", most)
+		}
+		peak := memory(b, s.cmd.Process, peakRSS)
+		page := get(b, s.URL+"/metrics")
+		b.ReportMetric(float64(peak-before)/12_000/1024, "KiB/connection")
+		b.Logf("%d streams and 6,000 sockets at once: %s, %d MiB at most, %v goroutines afterwards", most, verdict(run.Result), peak>>20, counter(b, page, "go_goroutines"))
+	}
+}
 
 // holdSockets has a server hold n sockets in rooms of size members, opened within
 // ramp, and returns its resident memory at the highest, in bytes.

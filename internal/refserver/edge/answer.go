@@ -162,9 +162,9 @@ func (a *answer) refuse(status int, code, message string) {
 	WriteError(a.ResponseWriter, status, code, message)
 }
 
-// stop refuses what the handler writes from now on, for the reason given. With cut,
-// a write that goes on ends at once, and with it the connection or stream; with
-// unread, so does a read of the request's body.
+// stop refuses what the handler writes from now on, for the reason given. A write that
+// goes on ends at once, and with it the connection or stream; with cut, so do those
+// between whose writes it strikes; with unread, a read of the request's body ends.
 func (a *answer) stop(why error, cut, unread bool) {
 	a.why.CompareAndSwap(nil, stopReason{why})
 	a.stopped.Store(true)

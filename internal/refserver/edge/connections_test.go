@@ -31,13 +31,6 @@ func endings(t *testing.T) http.HandlerFunc {
 		case "silent":
 			_, _ = io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
-		case "blocked": // a client that does not read
-			chunk := make([]byte, 1<<20)
-			for {
-				if _, err := w.Write(chunk); err != nil {
-					return
-				}
-			}
 		case "socket":
 			if r.URL.RawQuery == "hold" {
 				if err := InvocationOf(r.Context()).WaitUntil(func(ctx context.Context) { <-ctx.Done() }); err != nil {
@@ -121,19 +114,6 @@ func TestLimitsOnRealConnections(t *testing.T) {
 				t.Errorf("silence: %d %s", resp.StatusCode, resp.Header.Get(HeaderErrorCode))
 			}
 			near("the silent request", start, shortened.RequestIdle)
-
-			fresh()
-			start = time.Now()
-			if resp, err = c.Get(life.url + PathFunctions + "f/blocked"); err != nil {
-				t.Fatal(err)
-			}
-			for s.Stats()[0].RequestsNow > 0 {
-				if time.Since(start) > 5*time.Second {
-					t.Fatal("a write to a client that does not read goes on beyond every limit")
-				}
-				time.Sleep(time.Millisecond)
-			}
-			_ = resp.Body.Close()
 		})
 	}
 	for query, want := range map[string]time.Duration{"": shortened.WallClock / 2, "?hold": shortened.WallClock} {
@@ -157,6 +137,56 @@ func TestLimitsOnRealConnections(t *testing.T) {
 	}
 	if st := s.Stats()[0]; st.Killed[ReasonWallClock] < 3 || st.TasksLost != 1 || len(st.Workers) != 0 {
 		t.Errorf("%+v in %v", st, events(ledger))
+	}
+}
+
+func TestLimitsEndAWriteToAClientThatDoesNotRead(t *testing.T) {
+	for limit, limits := range map[string]Limits{
+		"idle": {RequestIdle: 200 * time.Millisecond}, "wall clock": {WallClock: 200 * time.Millisecond},
+	} {
+		for protocol, h2 := range map[string]bool{"HTTP/1.1": false, "h2c": true} {
+			returned := make(chan struct{}, 1)
+			s, _ := one(t, Options{Limits: limits}, handler(func(w http.ResponseWriter, r *http.Request) {
+				chunk := make([]byte, 1<<20)
+				for {
+					if _, err := w.Write(chunk); err != nil {
+						returned <- struct{}{}
+						return
+					}
+				}
+			}))
+			life := serve(t, &Life{Handler: s, Drain: time.Second})
+			c := client(h2)
+			resp, err := c.Get(life.url + PathFunctions + "f")
+			if err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-returned:
+			case <-time.After(5 * time.Second):
+				t.Errorf("%s, %s: the write goes on", limit, protocol)
+			}
+			_ = resp.Body.Close()
+			c.CloseIdleConnections()
+			life.stop()
+			life.ended(t, 5*time.Second)
+		}
+	}
+}
+
+func TestWritesDoNotAllocate(t *testing.T) {
+	for _, profile := range []string{"unlimited", "guide", "supabase-free"} {
+		s, _ := one(t, Options{Limits: limitsOf(t, profile)}, handler(func(w http.ResponseWriter, r *http.Request) {
+			payload, control := []byte("data: x\n\n"), http.NewResponseController(w)
+			_ = control.Flush() // a stream from here on
+			if n := testing.AllocsPerRun(1000, func() {
+				_, _ = w.Write(payload)
+				_ = control.Flush()
+			}); n > 0 {
+				t.Errorf("%s: %v allocations a write", profile, n)
+			}
+		}))
+		s.ServeHTTP(discard{}, mustRequest(t))
 	}
 }
 
@@ -194,7 +224,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-func mustRequest(b *testing.B) *http.Request {
+func mustRequest(b testing.TB) *http.Request {
 	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, PathFunctions+"f", nil)
 	if err != nil {
 		b.Fatal(err)

@@ -219,7 +219,7 @@ func (inv *Invocation) checkIdle(limit time.Duration) {
 	}
 	inv.idle = true
 	err := idleError{limit}
-	a.stop(err, a.begun.Load() && a.writing.Load(), inv.body)
+	a.stop(err, false, inv.body) // a write that hangs is cut all the same
 	inv.cancel(err)
 }
 
