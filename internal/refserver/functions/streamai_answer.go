@@ -10,7 +10,7 @@ import (
 // a header of its own; what the client sees of it is decided when the status comes.
 type upstreamAnswer struct {
 	client http.ResponseWriter
-	flush  func() error
+	rc     flusher // the client's
 	header http.Header
 	status int  // 0 until the header is written
 	done   bool // the upstream returned
@@ -18,13 +18,21 @@ type upstreamAnswer struct {
 
 func newUpstreamAnswer(client http.ResponseWriter) *upstreamAnswer {
 	a := &upstreamAnswer{client: client, header: make(http.Header)}
-	if f, ok := client.(interface{ FlushError() error }); ok {
-		a.flush = f.FlushError
+	if f, ok := client.(flusher); ok {
+		a.rc = f
 	} else {
-		a.flush = http.NewResponseController(client).Flush
+		a.rc = controller{http.NewResponseController(client)}
 	}
 	return a
 }
+
+// flusher is what response writers that can say so flush by.
+type flusher interface{ FlushError() error }
+
+// controller flushes any other.
+type controller struct{ *http.ResponseController }
+
+func (c controller) FlushError() error { return c.Flush() }
 
 // Header is the upstream's header.
 func (a *upstreamAnswer) Header() http.Header { return a.header }
@@ -62,5 +70,5 @@ func (a *upstreamAnswer) FlushError() error {
 	if a.status == 0 {
 		a.WriteHeader(http.StatusOK)
 	}
-	return a.flush()
+	return a.rc.FlushError()
 }

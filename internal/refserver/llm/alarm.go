@@ -12,15 +12,13 @@ const (
 	// of precision to 5,000 wake-ups a second.
 	alarmSpacing = 200 * time.Microsecond
 
-	// alarmBusy is how many deadlines a second an Alarm is for. Where there are more
-	// it rests, alarmRest at a time: so many streams keep the process awake for each
-	// other, and to wake its threads on top of that costs more than it gains. Waits
-	// then end as Go's timers end them.
+	// alarmBusy is how many deadlines a second an Alarm is for. Where there are more,
+	// counted over alarmLook, it rests for alarmRest: so many streams keep the process
+	// awake for each other, and to wake its threads on top of that costs more than it
+	// gains. Waits then end as Go's timers end them.
 	alarmBusy = 20_000
-	alarmRest = 20 * time.Millisecond
-
-	// alarmBurst is how many deadlines may come at once without being a rate.
-	alarmBurst = 16
+	alarmLook = 2 * time.Millisecond
+	alarmRest = 40 * time.Millisecond
 
 	// alarmSlots times alarmSpacing is how far ahead an Alarm looks. A longer wait
 	// goes without it until alarmNear of it is left.
@@ -60,26 +58,32 @@ func (a *Alarm) set(at time.Time) {
 // slot knows the last deadline in it: streams that are due within one slot are woken
 // together. What a slot held a round ago lies in the past, and counts for nothing.
 type alarmRing struct {
-	base  time.Time
-	timer interface{ set(after time.Duration) }
-	slots [alarmSlots]atomic.Int64 // nanoseconds after base
-	asked atomic.Int64             // deadlines set since the last wake-up
-	armed atomic.Int64             // what the timer is set to, after base; unarmed when it is not
+	base    time.Time
+	timer   interface{ set(after time.Duration) }
+	resting atomic.Bool
+	armed   atomic.Int64 // what the timer is set to, after base; unarmed when it is not
+	_       [64]byte     // what is written for each deadline is apart from what is read
+	asked   atomic.Int64 // deadlines set since looked
+	_       [64]byte
+	slots   [alarmSlots]atomic.Int64 // nanoseconds after base
 
-	mu    sync.Mutex // held to arm
-	fired int64      // last wake-up
-	space int64      // until the next one, at least
+	mu     sync.Mutex // held to arm
+	fired  int64      // last wake-up
+	looked int64      // since when asked counts
 }
 
 const unarmed = math.MaxInt64
 
 func newAlarmRing(timer interface{ set(after time.Duration) }) *alarmRing {
-	r := &alarmRing{base: time.Now(), timer: timer, space: int64(alarmSpacing)}
+	r := &alarmRing{base: time.Now(), timer: timer}
 	r.armed.Store(unarmed)
 	return r
 }
 
 func (r *alarmRing) set(at time.Time) {
+	if r.resting.Load() {
+		return
+	}
 	deadline := int64(at.Sub(r.base))
 	r.asked.Add(1)
 	slot := r.slot(deadline / int64(alarmSpacing))
@@ -99,7 +103,7 @@ func (r *alarmRing) slot(n int64) *atomic.Int64 { return &r.slots[uint64(n)%alar
 // arm sets the timer to an instant unless it is set to something earlier. The
 // caller holds mu.
 func (r *alarmRing) arm(at int64) {
-	at = max(at, r.fired+r.space)
+	at = max(at, r.fired+int64(alarmSpacing))
 	if at >= r.armed.Load() {
 		return
 	}
@@ -119,9 +123,20 @@ func (r *alarmRing) fire() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := int64(time.Since(r.base))
-	r.space = spacing(r.asked.Swap(0), time.Duration(now-r.fired))
 	r.fired = now
 	r.armed.Store(unarmed)
+	if r.resting.Swap(false) {
+		r.asked.Store(0)
+		r.looked = now
+	}
+	if watched := now - r.looked; watched >= int64(alarmLook) {
+		if busy(r.asked.Swap(0), time.Duration(watched)) {
+			r.resting.Store(true)
+			r.arm(now + int64(alarmRest))
+			return
+		}
+		r.looked = now
+	}
 	for n := range int64(alarmSlots) {
 		if deadline := r.slot(now/int64(alarmSpacing) + n).Load(); deadline > now {
 			r.arm(deadline)
@@ -130,11 +145,7 @@ func (r *alarmRing) fire() {
 	}
 }
 
-// spacing is how far apart wake-ups are to be where so many deadlines were set in a
-// time.
-func spacing(deadlines int64, within time.Duration) int64 {
-	if float64(deadlines) > alarmBusy*max(within, alarmSpacing).Seconds() && deadlines > alarmBurst {
-		return int64(alarmRest)
-	}
-	return int64(alarmSpacing)
+// busy reports whether so many deadlines in a time are more than an Alarm is for.
+func busy(deadlines int64, within time.Duration) bool {
+	return float64(deadlines) > alarmBusy*within.Seconds()
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -100,24 +101,44 @@ func TestLongWaitEndsOnTime(t *testing.T) {
 	})
 }
 
-func TestSpacingFollowsTheLoad(t *testing.T) {
-	for _, tc := range []struct {
-		deadlines int64
-		within    time.Duration
-		want      time.Duration
-	}{
-		{1, 20 * time.Millisecond, alarmSpacing},
-		{20, time.Millisecond, alarmSpacing},
-		{21, time.Millisecond, alarmRest},
-		{399, 20 * time.Millisecond, alarmSpacing},
-		{2000, 20 * time.Millisecond, alarmRest},
-		{10, alarmSpacing, alarmSpacing}, // a few at once are no rate
-		{1, 0, alarmSpacing},
-	} {
-		if got := time.Duration(spacing(tc.deadlines, tc.within)); got != tc.want {
-			t.Errorf("%d deadlines in %v: %v apart, want %v", tc.deadlines, tc.within, got, tc.want)
+// timerLog takes down what a ring sets its timer to.
+type timerLog struct{ spans []time.Duration }
+
+func (l *timerLog) set(after time.Duration) { l.spans = append(l.spans, after) }
+
+// Where there are more deadlines than an alarm is for, it rests, and looks again
+// after that.
+func TestAlarmRestsWhereMuchIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var timer timerLog
+		ring := newAlarmRing(&timer)
+		// after drives the ring for a while at a rate of deadlines 5 ms ahead, and
+		// counts the wake-ups.
+		after := func(length, gap time.Duration) (wakeups int) {
+			for end := time.Now().Add(length); time.Now().Before(end); {
+				ring.set(time.Now().Add(5 * time.Millisecond))
+				time.Sleep(gap)
+				if armed := ring.armed.Load(); armed != unarmed && int64(time.Since(ring.base)) >= armed {
+					ring.fire()
+					wakeups++
+				}
+			}
+			return wakeups
 		}
-	}
+		if n := after(time.Second, 100*time.Microsecond); n < 4000 || n > 5000 { // 10,000 a second
+			t.Errorf("%d wake-ups in a second that is not busy", n)
+		}
+		if n := after(time.Second, 25*time.Microsecond); n < 20 || n > 500 { // 40,000 a second
+			t.Errorf("%d wake-ups in a busy second", n)
+		}
+		after(100*time.Millisecond, 100*time.Microsecond)
+		if n := after(time.Second, 100*time.Microsecond); n < 4000 {
+			t.Errorf("%d wake-ups in a second after a busy one", n)
+		}
+		if len(timer.spans) == 0 || slices.Max(timer.spans) > alarmRest {
+			t.Errorf("the timer was set %d times", len(timer.spans))
+		}
+	})
 }
 
 // BenchmarkLateness reports how late waits end: go test -run '^$' -bench Lateness -benchtime 1x
@@ -150,7 +171,7 @@ func TestTokenEventsDoNotAllocate(t *testing.T) {
 	var events eventWriter
 	events.begin(flushDiscard{io.Discard}, false)
 	teller := teller{text: prose}
-	m := newCounts()
+	m := newCounts().shard(1)
 	allocs := testing.AllocsPerRun(500, func() {
 		events.set(anthropicText, &teller, 3, anthropicDeltaEnd)
 		sent, err := events.send()

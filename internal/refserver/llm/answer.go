@@ -6,22 +6,24 @@ import (
 	"time"
 )
 
-// answer is one response on its way out.
+// answer is one response on its way out. What each chunk needs comes first and
+// lies together: with thousands of streams it is not in the cache.
 type answer struct {
-	dialect  dialect
-	head     head
-	stream   bool
 	start    time.Time // that deadlines count from; a stall puts it off
 	schedule schedule
-	thoughts int // tokens of reasoning that are not sent yet
+	wait     waiter
+	out      eventWriter
+	sent     usage
+	last     time.Duration // when the last chunk was due
+	thoughts int           // tokens of reasoning that are not sent yet
+	chunks   *shard        // where chunks are counted
 	plan     plan
-	counts   *counts
+	pingAt   time.Time
 
-	wait   waiter
-	out    eventWriter
-	sent   usage
-	last   time.Duration // when the last chunk was due
-	pingAt time.Time
+	dialect dialect
+	head    head
+	stream  bool
+	counts  *counts
 }
 
 // events sends the response as events, each token when it is due. An error means
@@ -107,7 +109,7 @@ func (a *answer) part(ctx context.Context, reasoning, first bool) (Outcome, erro
 			return "", err
 		}
 		a.count(tokens, due)
-		a.counts.sent(tokens, sent.Sub(deadline))
+		a.chunks.sent(tokens, sent.Sub(deadline))
 		if first {
 			first = false
 			prefix, suffix = a.dialect.around(&a.head, reasoning, false)

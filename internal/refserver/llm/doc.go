@@ -3,8 +3,11 @@
 //
 // A Simulator answers POST /v1/messages as the Anthropic Messages API does:
 // message_start, content_block_start, ping, content_block_delta…,
-// content_block_stop, message_delta with the final usage, message_stop; or one
-// JSON message after the same time when the request does not ask for a stream.
+// content_block_stop, message_delta with the final usage, message_stop; and
+// POST /v1/chat/completions as OpenAI's does: a chunk with the role, chunks with
+// delta.content, one with the finish_reason, one with the usage where
+// stream_options.include_usage asks for it, [DONE]. A request that asks for no
+// stream gets one JSON message after the same time.
 // What it answers is stated, not measured: a Timing gives the distributions of
 // the first token's delay, of the gaps, of the number of tokens and of the
 // tokens in a chunk, and a seed that fixes every draw. Request headers
@@ -20,12 +23,15 @@
 //     event was written (wire.AppendStamp). A conforming client never sees it.
 //     Comment and event leave in one write, followed by a flush.
 //   - A token is one word of the text: the number of words that a client
-//     received is the number of output tokens.
+//     received, reasoning included, is the number of output tokens.
 //
-// Where it is more lenient than the real API: x-api-key and anthropic-version
-// may be absent, and any key is good. It asks for model, max_tokens and
-// messages as the real one does.
+// What goes wrong is stated too: ParseFaults has the notation, in which the header
+// wire.HeaderSimFault sets the faults of one request and Simulator.SetFaults those
+// of all. Which were given, and how requests ended, is counted (Stats).
 //
-// The package knows the stream's format and time; it knows nothing of
+// Where it is more lenient than the real APIs: keys and the version header may be
+// absent, and any key is good.
+//
+// The package knows the streams' formats and time; it knows nothing of
 // functions, of the proxy in front of it, or of who listens.
 package llm

@@ -52,12 +52,12 @@ func askedFaults(h http.Header) (faults Faults, found bool, err error) {
 
 // plan is what goes wrong with one answer. Its zero value is nothing.
 type plan struct {
+	strikes   []Fault // by After
+	ping      time.Duration
 	status    *Fault
 	reasoning int
 	roleOnly  roleOnly
 	split     bool
-	ping      time.Duration
-	strikes   []Fault // by After
 }
 
 // plan draws from (seed, number), on a source of its own, so that faults change

@@ -42,5 +42,5 @@ func (s *Simulator) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(d.inFlight, prometheus.GaugeValue, float64(stats.InFlight))
 	ch <- prometheus.MustNewConstMetric(d.tokens, prometheus.CounterValue, float64(stats.Tokens))
-	ch <- s.counts.lateness.metric(d.lateness)
+	ch <- s.counts.lateness(d.lateness)
 }

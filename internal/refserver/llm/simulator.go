@@ -108,6 +108,7 @@ func (s *Simulator) accept(w http.ResponseWriter, r *http.Request, d dialect, st
 		thoughts: reasoning,
 		plan:     plan,
 		counts:   s.counts,
+		chunks:   s.counts.shard(number),
 		wait:     waiter{alarm: s.alarm},
 	}, nil
 }

@@ -37,7 +37,7 @@ func (s *Simulator) Stats() Stats {
 		Requests: make(map[Outcome]uint64, len(outcomes)),
 		Given:    make(map[FaultKind]uint64, len(faultKinds)),
 		InFlight: s.counts.inFlight.Load(),
-		Tokens:   s.counts.tokens.Load(),
+		Tokens:   s.counts.tokens(),
 	}
 	for i, o := range outcomes {
 		stats.Requests[o] = s.counts.requests[i].Load()
@@ -48,24 +48,41 @@ func (s *Simulator) Stats() Stats {
 	return stats
 }
 
-// counts is what the simulator counts as it goes: a few atomic additions for a
-// token.
+// counts is what the simulator counts as it goes.
 type counts struct {
 	requests []atomic.Uint64 // as outcomes
 	given    []atomic.Uint64 // as faultKinds
 	inFlight atomic.Int64
+	shards   [16]shard
+}
+
+// shard counts the chunks of some answers, so that threads seldom write to the same
+// memory.
+type shard struct {
 	tokens   atomic.Uint64
 	lateness histogram
+	_        [64]byte
 }
 
 func newCounts() *counts {
 	return &counts{requests: make([]atomic.Uint64, len(outcomes)), given: make([]atomic.Uint64, len(faultKinds))}
 }
 
+// shard is where the request of that number counts.
+func (c *counts) shard(number uint64) *shard { return &c.shards[number%uint64(len(c.shards))] }
+
 // sent counts one chunk.
-func (c *counts) sent(tokens int, late time.Duration) {
-	c.tokens.Add(uint64(tokens))
-	c.lateness.observe(late)
+func (s *shard) sent(tokens int, late time.Duration) {
+	s.tokens.Add(uint64(tokens))
+	s.lateness.observe(late)
+}
+
+// tokens are the output tokens of all answers.
+func (c *counts) tokens() (n uint64) {
+	for i := range c.shards {
+		n += c.shards[i].tokens.Load()
+	}
+	return n
 }
 
 func (c *counts) ended(o Outcome) {
@@ -107,14 +124,21 @@ func (h *histogram) observe(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
-// metric returns what was counted so far.
-func (h *histogram) metric(desc *prometheus.Desc) prometheus.Metric {
+// lateness is the histogram of all answers.
+func (c *counts) lateness(desc *prometheus.Desc) prometheus.Metric {
 	below := make(map[float64]uint64, len(latenessBounds))
 	var n uint64
-	for i, bound := range latenessBounds {
-		n += h.buckets[i].Load()
-		below[bound.Seconds()] = n
+	var sum time.Duration
+	for i := range len(latenessBounds) + 1 {
+		for k := range c.shards {
+			n += c.shards[k].lateness.buckets[i].Load()
+		}
+		if i < len(latenessBounds) {
+			below[latenessBounds[i].Seconds()] = n
+		}
 	}
-	n += h.buckets[len(latenessBounds)].Load()
-	return prometheus.MustNewConstHistogram(desc, n, time.Duration(h.sum.Load()).Seconds(), below)
+	for k := range c.shards {
+		sum += time.Duration(c.shards[k].lateness.sum.Load())
+	}
+	return prometheus.MustNewConstHistogram(desc, n, sum.Seconds(), below)
 }

@@ -51,7 +51,7 @@ func (a *answer) whole(ctx context.Context, w http.ResponseWriter) (Outcome, err
 		failure.write(w, a.dialect, w.Header().Get(a.dialect.idHeader()))
 		return OutcomeError, nil
 	}
-	a.counts.tokens.Add(uint64(a.sent.output))
+	a.chunks.tokens.Add(uint64(a.sent.output))
 	body := a.dialect.whole(&a.head, string(reasoning), string(text), a.sent, a.schedule.capped)
 	w.Header().Set("Content-Type", "application/json")
 	outcome := OutcomeComplete

@@ -17,18 +17,28 @@ const stampRoom = 32
 // one request and has one buffer.
 type eventWriter struct {
 	w     http.ResponseWriter
-	flush func() error
+	rc    flusher
 	split bool   // each event in two writes
 	buf   []byte // stampRoom, then the event
 }
 
+// flusher is what response writers that can say so flush by.
+type flusher interface{ FlushError() error }
+
+// controller flushes any other.
+type controller struct{ *http.ResponseController }
+
+func (c controller) FlushError() error { return c.Flush() }
+
+func (e *eventWriter) flush() error { return e.rc.FlushError() }
+
 // begin readies it to write to w.
 func (e *eventWriter) begin(w http.ResponseWriter, split bool) {
 	e.w, e.split = w, split
-	if f, ok := w.(interface{ FlushError() error }); ok {
-		e.flush = f.FlushError
+	if f, ok := w.(flusher); ok {
+		e.rc = f
 	} else {
-		e.flush = http.NewResponseController(w).Flush
+		e.rc = controller{http.NewResponseController(w)}
 	}
 	e.buf = make([]byte, stampRoom, 8*stampRoom)
 }
