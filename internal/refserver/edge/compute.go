@@ -50,7 +50,7 @@ func (inv *Invocation) charge(used time.Duration) error {
 	w.cpu += used
 	p.counts.cpu += used
 	if w.state == dead {
-		return w.endOf(inv)
+		return w.endOf()
 	}
 	limits := &p.server.limits
 	total := w.cpu
@@ -59,7 +59,7 @@ func (inv *Invocation) charge(used time.Duration) error {
 	}
 	if limits.CPU > 0 && total >= limits.CPU {
 		w.die(eventKilled, ReasonCPU)
-		return w.endOf(inv)
+		return w.endOf()
 	}
 	if limits.CPU > 0 && total >= limits.CPU/10*9 {
 		w.fire(ReasonCPU)

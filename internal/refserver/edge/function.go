@@ -91,7 +91,7 @@ func (inv *Invocation) WaitUntil(task func(ctx context.Context)) error {
 	defer p.unlock()
 	switch {
 	case w.state == dead:
-		return context.Cause(w.ctx)
+		return w.endOf()
 	case w.pending >= p.server.maxTasks:
 		p.counts.tasksRefused++
 		return ErrTooManyTasks
@@ -133,7 +133,7 @@ func (inv *Invocation) Hold(bytes int64) error {
 	p.mu.Lock()
 	defer p.unlock()
 	if w.state == dead {
-		return w.endOf(inv)
+		return w.endOf()
 	}
 	w.memory += bytes
 	inv.memory += bytes
@@ -146,7 +146,7 @@ func (inv *Invocation) Hold(bytes int64) error {
 	}
 	if used > limit {
 		w.die(eventKilled, ReasonMemory)
-		return w.endOf(inv)
+		return w.endOf()
 	}
 	if used >= limit/2 && w.drop == "" {
 		w.drop = "half of the memory was used"
@@ -170,12 +170,13 @@ func (inv *Invocation) Release(bytes int64) {
 	inv.worker.memory -= bytes
 }
 
-// endOf is why a dead worker ended, as the invocation is told.
-func (w *Worker) endOf(inv *Invocation) error {
-	if inv.ended != nil {
-		return inv.ended
+// endOf is why a dead worker ended. Its context may not have ended yet: that comes
+// once the lock is given up.
+func (w *Worker) endOf() error {
+	if w.end != nil {
+		return w.end
 	}
-	return context.Cause(w.ctx) // its request had ended before the worker did
+	return w.bootErr
 }
 
 // stop tells the function that its worker has died: a connection that it took over

@@ -55,6 +55,7 @@ type Worker struct {
 	slot     int
 	handler  http.Handler // what Load made
 	bootErr  error
+	end      *EndError   // nil while it lives, and of one that did not boot
 	since    time.Time   // when it had booted
 	clock    *time.Timer // nil: no wall clock
 	cpu      time.Duration
@@ -272,6 +273,7 @@ func (w *Worker) die(event string, reason Reason) {
 	}
 	w.record(event, detail)
 	end := &EndError{Worker: w.id, Reason: reason}
+	w.end = end
 	var doomed []*Invocation
 	for inv := w.first; inv != nil; inv = inv.next {
 		inv.ended = end
