@@ -12,7 +12,8 @@ import (
 	"strconv"
 )
 
-// maxLine is the longest line that a journal may have, in bytes.
+// maxLine is the longest line that a journal may have, in bytes. What Add lets pass
+// takes at most 32 KiB, with every byte escaped.
 const maxLine = 1 << 20
 
 // noSeq begins every line as encode leaves it, seqField as it is written.
@@ -182,7 +183,7 @@ func (l *Ledger) Unfinished(kind Kind, begun string, ends ...string) ([]Record, 
 }
 
 // encode is the record's line, but for its Seq; nil where JSON has no form for it,
-// as for the year 10000.
+// which Add sees to.
 func encode(r Record) []byte {
 	r.Seq = 0
 	line, err := json.Marshal(r)
@@ -192,7 +193,8 @@ func encode(r Record) []byte {
 	return append(line, '\n')
 }
 
-// write appends a line that encode made.
+// write appends a line that encode made. One that read would refuse is lost: the file
+// stays one that can be opened.
 func (j *journal) write(line []byte, seq uint64) {
 	if j.broken || line == nil {
 		j.lost++
@@ -201,6 +203,11 @@ func (j *journal) write(line []byte, seq uint64) {
 	j.line = append(j.line[:0], seqField...)
 	j.line = strconv.AppendUint(j.line, seq, 10)
 	j.line = append(j.line, line[len(noSeq):]...)
+	if len(j.line) > maxLine {
+		j.lost++
+		j.line = nil
+		return
+	}
 	if _, err := j.file.Write(j.line); err != nil {
 		j.lost++
 		if j.failure == nil {

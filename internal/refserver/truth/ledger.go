@@ -9,8 +9,11 @@ import (
 	"time"
 )
 
-// maxDetail is how much of a Record's Detail is kept, in bytes.
-const maxDetail = 4 << 10
+// Of a Record's texts so much is kept, in bytes.
+const (
+	MaxText   = 256     // of Kind, Name, ID and Event each
+	maxDetail = 4 << 10 // of Detail
+)
 
 // Ledger keeps records. Its methods may be called concurrently, and on nil, which
 // keeps nothing.
@@ -39,22 +42,19 @@ func New(keep int) *Ledger {
 	return &Ledger{keep: keep, counts: make(map[countKey]uint64)}
 }
 
-// Add keeps a record and gives it its Seq. An At of zero is now; instants are kept
-// in UTC, and of Detail 4 KiB.
+// Add keeps a record and gives it its Seq. An At of zero is now. Instants are kept in
+// UTC; one that JSON cannot carry there, before the year 0 or after 9999, is as zero.
+// Of Detail the first 4 KiB are kept, of each other text the first MaxText bytes.
 func (l *Ledger) Add(r Record) {
 	if l == nil {
 		return
 	}
-	if r.At.IsZero() {
-		r.At = time.Now()
+	r.Due = instant(r.Due)
+	if r.At = instant(r.At); r.At.IsZero() {
+		r.At = instant(time.Now())
 	}
-	r.At = r.At.Round(0).UTC() // the monotonic reading means nothing to who reads this
-	if !r.Due.IsZero() {
-		r.Due = r.Due.Round(0).UTC()
-	}
-	if len(r.Detail) > maxDetail {
-		r.Detail = strings.ToValidUTF8(r.Detail[:maxDetail], "")
-	}
+	r.Kind, r.Detail = Kind(clip(string(r.Kind), MaxText)), clip(r.Detail, maxDetail)
+	r.Name, r.ID, r.Event = clip(r.Name, MaxText), clip(r.ID, MaxText), clip(r.Event, MaxText)
 	var line []byte
 	if l.journal != nil {
 		line = encode(r)
@@ -66,6 +66,24 @@ func (l *Ledger) Add(r Record) {
 		l.journal.write(line, r.Seq)
 	}
 	l.note(r)
+}
+
+// instant is t in UTC, without the monotonic reading, which means nothing to who reads
+// it later; zero where JSON has no form for it.
+func instant(t time.Time) time.Time {
+	t = t.Round(0).UTC()
+	if year := t.Year(); t.IsZero() || year < 0 || year > 9999 {
+		return time.Time{}
+	}
+	return t
+}
+
+// clip is the beginning of a text, in whole runes.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.Clone(strings.ToValidUTF8(text[:most], "")) // the rest is not held
 }
 
 // note keeps a record that has its Seq.
