@@ -2,6 +2,7 @@ package truth
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -107,5 +108,46 @@ func TestInstantsThatJSONCannotCarry(t *testing.T) {
 	}
 	if _, found := reopen(t, l, path); found.Records != 3 {
 		t.Errorf("found %+v", found)
+	}
+}
+
+// TestNamesBeyondTheBoundAreCountedTogether, the same way after a restart.
+func TestNamesBeyondTheBoundAreCountedTogether(t *testing.T) {
+	const more = 500
+	path := filepath.Join(t.TempDir(), "ledger")
+	l, _, err := Open(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxCounted + more {
+		l.Add(Record{Kind: Cron, Name: fmt.Sprint("job-", i), Event: "received"})
+	}
+	l.Add(Record{Kind: Cron, Name: "job-0", Event: "received"})
+	l.Add(Record{Kind: Job, Name: "track-event", Event: "queued"})
+	for _, process := range []string{"the first", "the next"} {
+		counts := l.Counts()
+		by := map[countKey]uint64{}
+		var sum uint64
+		for _, c := range counts {
+			by[countKey{c.Kind, c.Name, c.Event}] = c.Count
+			sum += c.Count
+		}
+		if len(counts) != maxCounted+2 || sum != maxCounted+more+2 {
+			t.Errorf("%s process: %d counts of %d events", process, len(counts), sum)
+		}
+		if by[countKey{Cron, OtherNames, "received"}] != more || by[countKey{Job, "track-event", "queued"}] != 1 || by[countKey{Cron, "job-0", "received"}] != 2 {
+			t.Errorf("%s process: %d other, job-0 %d", process, by[countKey{Cron, OtherNames, "received"}], by[countKey{Cron, "job-0", "received"}])
+		}
+		if kept, _ := l.Since(maxCounted, 1); len(kept) != 1 || kept[0].Name != fmt.Sprint("job-", maxCounted) {
+			t.Errorf("%s process: a record lost its name: %+v", process, kept)
+		}
+		l, _ = reopen(t, l, path)
+	}
+	if err := l.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	l.Add(Record{Kind: Cron, Name: "new", Event: "received"})
+	if counts := l.Counts(); len(counts) != 1 || counts[0].Name != "new" {
+		t.Errorf("after a reset: %+v", counts)
 	}
 }

@@ -15,6 +15,14 @@ const (
 	maxDetail = 4 << 10 // of Detail
 )
 
+// maxCounted is how many names and events of one kind are counted apart. Names may
+// come from who calls a server; kinds and events are its own, and few.
+const maxCounted = 10_000
+
+// OtherNames is the name under which Counts has the events of all names that came
+// when 10,000 counts of their kind were there. Their records keep their names.
+const OtherNames = "(other)"
+
 // Ledger keeps records. Its methods may be called concurrently, and on nil, which
 // keeps nothing.
 type Ledger struct {
@@ -25,7 +33,8 @@ type Ledger struct {
 	ring    []Record
 	oldest  int // index into ring, once it is full
 	counts  map[countKey]uint64
-	journal *journal // nil: memory only
+	apart   map[Kind]int // how many of counts are not OtherNames
+	journal *journal     // nil: memory only
 }
 
 type countKey struct {
@@ -39,7 +48,7 @@ func New(keep int) *Ledger {
 	if keep <= 0 {
 		keep = DefaultKeep
 	}
-	return &Ledger{keep: keep, counts: make(map[countKey]uint64)}
+	return &Ledger{keep: keep, counts: make(map[countKey]uint64), apart: make(map[Kind]int)}
 }
 
 // Add keeps a record and gives it its Seq. An At of zero is now. Instants are kept in
@@ -89,7 +98,7 @@ func clip(text string, most int) string {
 // note keeps a record that has its Seq.
 func (l *Ledger) note(r Record) {
 	l.last = r.Seq
-	l.counts[countKey{r.Kind, r.Name, r.Event}]++
+	l.count(countKey{r.Kind, r.Name, r.Event})
 	if len(l.ring) < l.keep {
 		l.ring = append(l.ring, r)
 		return
@@ -98,8 +107,22 @@ func (l *Ledger) note(r Record) {
 	l.oldest = (l.oldest + 1) % l.keep
 }
 
+// count counts an event, under OtherNames where too many are counted already. In what
+// order names came is in the file too: the next process counts alike.
+func (l *Ledger) count(key countKey) {
+	if _, known := l.counts[key]; !known && key.name != OtherNames {
+		if l.apart[key.kind] < maxCounted {
+			l.apart[key.kind]++
+		} else {
+			key.name = OtherNames
+		}
+	}
+	l.counts[key]++
+}
+
 // Counts is how often each event happened since the last Reset, those of earlier
-// processes that the file tells of included; by kind, name and event.
+// processes that the file tells of included; by kind, name and event. Of each kind
+// 10,000 are kept apart, the rest is under OtherNames.
 func (l *Ledger) Counts() []Count {
 	if l == nil {
 		return nil
@@ -158,6 +181,7 @@ func (l *Ledger) Reset() error {
 	l.since = l.last
 	l.ring, l.oldest = nil, 0
 	clear(l.counts)
+	clear(l.apart)
 	return nil
 }
 
