@@ -151,3 +151,49 @@ func TestNamesBeyondTheBoundAreCountedTogether(t *testing.T) {
 		t.Errorf("after a reset: %+v", counts)
 	}
 }
+
+// TestSeqOutlivesAReset: who follows a ledger by Seq misses nothing, whatever happens.
+func TestSeqOutlivesAReset(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger")
+	l, _, err := Open(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func() { l.Add(Record{Kind: Job, Name: "n", ID: "i", Event: "e"}) }
+	if err := l.Reset(); err != nil { // of nothing
+		t.Fatal(err)
+	}
+	l, found := reopen(t, l, path)
+	for range 5 {
+		add()
+	}
+	for range 2 { // resets in a row
+		if err := l.Reset(); err != nil {
+			t.Fatal(err)
+		}
+		var again Recovery
+		l, again = reopen(t, l, path)
+		if found != (Recovery{}) || again != found || len(l.Counts()) != 0 {
+			t.Errorf("found %+v, then %+v and %+v", found, again, l.Counts())
+		}
+		if kept, dropped := l.Since(0, 0); len(kept) != 0 || dropped != 0 {
+			t.Errorf("kept %+v, dropped %d", kept, dropped)
+		}
+	}
+	add()
+	l, found = reopen(t, l, path)
+	add()
+	kept, dropped := l.Since(5, 0)
+	if len(kept) != 2 || kept[0].Seq != 6 || kept[1].Seq != 7 || dropped != 0 || found.Records != 1 {
+		t.Errorf("after 5 come %+v, dropped %d, found %+v", kept, dropped, found)
+	}
+	n := 0
+	for r, err := range l.Records(Job) {
+		if n++; err != nil || r.Seq != uint64(5+n) {
+			t.Errorf("the file has %+v, %v", r, err)
+		}
+	}
+	if n != 2 {
+		t.Errorf("the file has %d records", n)
+	}
+}

@@ -22,6 +22,13 @@ const (
 	seqField = `{"seq":`
 )
 
+// entry is a line of a journal: a record, or what Reset leaves as the first line, the
+// Seq of the last record before it.
+type entry struct {
+	Record
+	Reset bool `json:"reset"`
+}
+
 // Recovery is what Open found in the file.
 type Recovery struct {
 	Records uint64 // whole ones
@@ -64,15 +71,22 @@ func (l *Ledger) recover(file *os.File) (Recovery, error) {
 	}
 	l.journal = &journal{file: file}
 	var found Recovery
-	rest, err := read(file, func(r Record) error {
-		if r.Seq <= l.last {
-			return fmt.Errorf("seq %d follows %d", r.Seq, l.last)
+	rest, err := read(file, func(e entry) error {
+		if e.Seq <= l.last {
+			return fmt.Errorf("seq %d follows %d", e.Seq, l.last)
 		}
-		if found.Records == 0 {
-			l.since = r.Seq - 1 // what was before is not lost, but reset
+		if l.last == 0 { // what was before is not lost, but reset
+			l.since = e.Seq - 1
+		}
+		if e.Reset {
+			if l.last > 0 {
+				return errors.New("a reset is no first line")
+			}
+			l.last, l.since = e.Seq, e.Seq
+			return nil
 		}
 		found.Records++
-		l.note(r)
+		l.note(e.Record)
 		return nil
 	})
 	if err != nil {
@@ -144,8 +158,8 @@ func (l *Ledger) Records(kind Kind) iter.Seq2[Record, error] {
 			return
 		}
 		defer func() { _ = file.Close() }() // only read
-		_, err = read(io.LimitReader(file, size), func(r Record) error {
-			if r.Kind == kind && !yield(r, nil) {
+		_, err = read(io.LimitReader(file, size), func(e entry) error {
+			if e.Kind == kind && !e.Reset && !yield(e.Record, nil) {
 				return errEnough
 			}
 			return nil
@@ -193,6 +207,9 @@ func encode(r Record) []byte {
 	return append(line, '\n')
 }
 
+// resetLine is what follows a Seq in the line of Reset, in the form of encode's lines.
+const resetLine = noSeq + `,"reset":true}` + "\n"
+
 // write appends a line that encode made. One that read would refuse is lost: the file
 // stays one that can be opened.
 func (j *journal) write(line []byte, seq uint64) {
@@ -231,7 +248,7 @@ func (j *journal) truncate(size int64) error {
 
 // read calls each for every whole line and returns how many bytes of an unfinished
 // one come after them.
-func read(from io.Reader, each func(Record) error) (rest int64, err error) {
+func read(from io.Reader, each func(entry) error) (rest int64, err error) {
 	lines := bufio.NewReaderSize(from, 64<<10)
 	for number := 1; ; number++ {
 		line, err := readLine(lines)
@@ -244,16 +261,16 @@ func read(from io.Reader, each func(Record) error) (rest int64, err error) {
 		if err != nil {
 			return 0, fmt.Errorf("line %d: %w", number, err)
 		}
-		var r Record
+		var e entry
 		decoder := json.NewDecoder(bytes.NewReader(line))
 		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&r); err != nil {
+		if err := decoder.Decode(&e); err != nil {
 			return 0, fmt.Errorf("line %d: %w", number, err)
 		}
-		if r.Seq == 0 || decoder.InputOffset() < int64(len(bytes.TrimRight(line, " \t\r\n"))) {
+		if e.Seq == 0 || decoder.InputOffset() < int64(len(bytes.TrimRight(line, " \t\r\n"))) {
 			return 0, fmt.Errorf("line %d: no record", number)
 		}
-		if err := each(r); err != nil {
+		if err := each(e); err != nil {
 			return 0, fmt.Errorf("line %d: %w", number, err)
 		}
 	}

@@ -165,8 +165,10 @@ func (l *Ledger) Since(seq uint64, limit int) (records []Record, dropped uint64)
 	return records, dropped
 }
 
-// Reset forgets everything, what is in the file too. Seq goes on counting. The error
-// is the file's, which is then as it was.
+// Reset forgets everything, what is in the file too. Seq goes on counting, after the
+// next Open too: one line is left in the file, with the last Seq. Only where that line
+// could not be written, which Unwritten counts, or the process was killed right before
+// it, the next process begins at 1. The error is the file's, which is then as it was.
 func (l *Ledger) Reset() error {
 	if l == nil {
 		return nil
@@ -176,6 +178,9 @@ func (l *Ledger) Reset() error {
 	if l.journal != nil {
 		if err := l.journal.truncate(0); err != nil {
 			return err
+		}
+		if l.last > 0 {
+			l.journal.write([]byte(resetLine), l.last)
 		}
 	}
 	l.since = l.last
