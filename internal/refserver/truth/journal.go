@@ -173,29 +173,6 @@ func (l *Ledger) Records(kind Kind) iter.Seq2[Record, error] {
 // errEnough ends a reading early.
 var errEnough = errors.New("enough was read")
 
-// Unfinished returns the records of a kind with the event begun for whose Name and
-// ID none of the events in ends came later, the oldest first: the jobs that a
-// process which was killed left behind.
-func (l *Ledger) Unfinished(kind Kind, begun string, ends ...string) ([]Record, error) {
-	type key struct{ name, id string }
-	open := make(map[key]Record)
-	for r, err := range l.Records(kind) {
-		if err != nil {
-			return nil, err
-		}
-		if r.Event == begun {
-			open[key{r.Name, r.ID}] = r
-			continue
-		}
-		for _, end := range ends {
-			if r.Event == end {
-				delete(open, key{r.Name, r.ID})
-			}
-		}
-	}
-	return bySeq(open), nil
-}
-
 // encode is the record's line, but for its Seq; nil where JSON has no form for it,
 // which Add sees to.
 func encode(r Record) []byte {

@@ -189,13 +189,3 @@ func (l *Ledger) Reset() error {
 	clear(l.apart)
 	return nil
 }
-
-// bySeq returns the map's records in their order.
-func bySeq[K comparable](records map[K]Record) []Record {
-	all := make([]Record, 0, len(records))
-	for _, r := range records {
-		all = append(all, r)
-	}
-	slices.SortFunc(all, func(a, b Record) int { return cmp.Compare(a.Seq, b.Seq) })
-	return all
-}

@@ -206,13 +206,11 @@ func TestModel(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				counts := map[countKey]uint64{}
-				open := map[string]Record{}
+				var jobs []Record
 				for _, r := range model {
 					counts[countKey{r.Kind, r.Name, r.Event}]++
-					if key := r.Name + "\x00" + r.ID; r.Kind == Job && r.Event == "queued" {
-						open[key] = r
-					} else if r.Kind == Job {
-						delete(open, key)
+					if r.Kind == Job {
+						jobs = append(jobs, r)
 					}
 				}
 				for _, c := range l.Counts() {
@@ -232,14 +230,15 @@ func TestModel(t *testing.T) {
 						t.Fatalf("record %d: %+v, want %+v", i, r, model[len(model)-len(got)+i])
 					}
 				}
-				unfinished, err := l.Unfinished(Job, "queued", "completed", "lost")
-				if err != nil || len(unfinished) != len(open) {
-					t.Fatalf("unfinished: %v, %v, want %v", unfinished, err, open)
-				}
-				for i, r := range unfinished {
-					if open[r.Name+"\x00"+r.ID] != r || i > 0 && unfinished[i-1].Seq > r.Seq {
-						t.Fatalf("unfinished: %v, want %v", unfinished, open)
+				i := 0
+				for r, err := range l.Records(Job) {
+					if err != nil || i == len(jobs) || r != jobs[i] {
+						t.Fatalf("job %d: %+v, %v; want %+v", i, r, err, jobs)
 					}
+					i++
+				}
+				if i != len(jobs) {
+					t.Fatalf("%d jobs, want %+v", i, jobs)
 				}
 			},
 		})
