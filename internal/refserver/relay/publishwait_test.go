@@ -90,6 +90,7 @@ func TestRedisFullQueueIsCountedExactly(t *testing.T) {
 	h.publishAll(t, 10)
 	h.expect(t, 40+400)
 	for i, r := range h.all {
+		awaitPublished(t, r, 20*11)
 		b := r.Stats().Broker
 		if !b.Connected || b.Reconnects != 0 || b.PublishFailed == 0 || b.Published+b.PublishFailed != 20*11 {
 			t.Errorf("process %d: %+v", i, b)
