@@ -41,13 +41,14 @@ type config struct {
 	listen string
 	drain  time.Duration
 
-	profile   string
-	limits    edge.Limits // the profile's, with what flags say in place of it
-	workers   int
-	coldStart time.Duration
-	maxTasks  int
-	jwtSecret string
-	verifyJWT bool
+	profile    string
+	limits     edge.Limits // the profile's, with what flags say in place of it
+	workers    int
+	coldStart  time.Duration
+	maxTasks   int
+	maxWaiting int
+	jwtSecret  string
+	verifyJWT  bool
 
 	upstream  string
 	upstreams map[llm.API]external // nil: the embedded simulator for both
@@ -148,6 +149,7 @@ func (c *config) check(flags *pflag.FlagSet, getenv func(string) string) error {
 		"drain-timeout":     {c.drain, c.drain > 0},
 		"workers":           {c.workers, c.workers > 0},
 		"max-tasks":         {c.maxTasks, c.maxTasks > 0},
+		"max-waiting":       {c.maxWaiting, c.maxWaiting > 0},
 		"max-pending":       {c.maxPending, c.maxPending > 0},
 		"relay-queue":       {c.relay.QueueMessages, c.relay.QueueMessages > 0},
 		"relay-queue-bytes": {c.relay.QueueBytes, c.relay.QueueBytes > 0},

@@ -39,6 +39,7 @@ func (c *config) bindPlatform(f *pflag.FlagSet) {
 	f.IntVar(&c.workers, "workers", 1, "platform: workers of each function, taken in turn")
 	f.DurationVar(&c.coldStart, "cold-start", 0, "platform: delay of a worker's start")
 	f.IntVar(&c.maxTasks, "max-tasks", edge.DefaultMaxTasks, "platform: waitUntil tasks that may be pending in a worker")
+	f.IntVar(&c.maxWaiting, "max-waiting", edge.DefaultMaxWaiting, "platform: requests that may wait for a worker of a function")
 	l := &c.limits
 	f.TextVar(&l.Policy, flagPolicy, l.Policy, "platform: per_worker, per_request or oneshot, in place of the profile's")
 	for _, limit := range []struct {
