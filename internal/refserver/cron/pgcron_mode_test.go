@@ -206,6 +206,10 @@ func TestPgCronJobErrors(t *testing.T) {
 	if err := p.UnscheduleName(ctx, "plain"); err != nil {
 		t.Error(err)
 	}
+	const big = 5_000_000_000 // more than 32 bits
+	if runs, err := p.Runs(ctx, store.RunQuery{JobID: big, Before: big}); len(runs) != 0 || err != nil {
+		t.Errorf("runs of job %d: %+v, %v", int64(big), runs, err)
+	}
 
 	plain := service.StartPostgres(t, service.PostgresOptions{})
 	if _, err := NewPgCron(ctx, PgCronOptions{DSN: plain.URL}); err == nil || !strings.Contains(err.Error(), "CREATE EXTENSION pg_cron") {

@@ -87,6 +87,13 @@ func testLease(t *testing.T, db database) {
 	if _, err := s.Lead(t.Context(), "second", 5*time.Second); !errors.Is(err, ErrLed) {
 		t.Fatalf("two lead: %v", err)
 	}
+	const big = 5_000_000_000 // more than 32 bits
+	if none, err := s.Runs(t.Context(), RunQuery{JobID: big}); len(none) != 0 || err != nil {
+		t.Errorf("runs of job %d: %+v, %v", int64(big), none, err)
+	}
+	if all, err := s.Runs(t.Context(), RunQuery{Before: big}); len(all) != 4 || err != nil {
+		t.Errorf("runs before %d: %+v, %v", int64(big), all, err)
+	}
 	if err := l.Tick(t.Context(), noon, 2); err != nil {
 		t.Fatal(err)
 	}
