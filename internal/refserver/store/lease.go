@@ -125,7 +125,10 @@ func (l *Lease) Release(ctx context.Context) error {
 	const query = `UPDATE {leader} SET holder = '' WHERE holder = $1`
 	err := l.write(ctx, "release", func(ctx context.Context, q querier) error {
 		result, err := q.ExecContext(ctx, l.store.sql(query), l.holder)
-		return l.held(result, err)
+		if err := l.held(result, err); err != nil {
+			return err
+		}
+		return l.unlock(ctx)
 	})
 	return errors.Join(err, l.closeConnection())
 }

@@ -121,6 +121,16 @@ func testTakeover(t *testing.T, db database) {
 	for next == nil {
 		got, err := s.Lead(t.Context(), "next", ttl)
 		switch {
+// When Release has returned the lead is free at once.
+func testRelease(t *testing.T, db database) {
+	s := open(t, db.dsn(t))
+	for range 100 {
+		if err := lead(t, s, "turn", 5*time.Second).Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 		case err == nil:
 			next = got
 		case !errors.Is(err, ErrLed):
