@@ -162,3 +162,26 @@ func want[T any](t *testing.T, what string, want, got T) {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
+
+// details are the instants of a job's records of an event, as the offset from the
+// bubble's beginning, with why.
+func (b *bench) details(job, event string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := []string{}
+	for _, r := range b.records {
+		if r.Name == job && r.Event == event {
+			out = append(out, fmt.Sprint(r.Due.Sub(epoch), " ", r.Detail))
+		}
+	}
+	return out
+}
+
+// usurp takes the lead from whoever has it, for a second: a lease that lasts longer
+// than the one asked for counts as one from before the clock was set back.
+func (b *bench) usurp() {
+	b.t.Helper()
+	if _, err := b.store.Lead(b.t.Context(), "usurper", time.Second); err != nil {
+		b.t.Fatal(err)
+	}
+}

@@ -85,7 +85,8 @@ func TestKilledInATick(t *testing.T) {
 		}
 		stop()
 		want(t, "begun", minutes(), b.scheduled("begun"))
-		want(t, "events of what was begun", map[string]int{"taken": 1}, b.events("begun"))
+		want(t, "events of what was begun", map[string]int{"lost": 1, "taken": 1}, b.events("begun"))
+		want(t, "what is lost", []string{"1m0s server restarted"}, b.details("begun", "lost"))
 		want(t, "due", minutes(1), b.scheduled("due"))
 		runs, err := s.Runs(context.Background(), store.RunQuery{JobID: ids[0]})
 		if err != nil || len(runs) != 1 || runs[0].Status != store.RunFailed || runs[0].ReturnMessage != "server restarted" {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -56,8 +58,17 @@ func testRuns(t *testing.T, db database) {
 	if again, err := s.Finish(t.Context(), first, Outcome{Status: RunFailed}); again || err != nil {
 		t.Errorf("finished twice: %v, %v", again, err)
 	}
-	if marked, err := l.FailUnfinished(t.Context(), noon.Add(time.Hour)); marked != 3 || err != nil {
-		t.Errorf("%d marked, %v", marked, err)
+	named := schedule(t, s, "digest", "@daily", "digest")
+	marked, err := l.FailUnfinished(t.Context(), noon.Add(time.Hour))
+	if err != nil || named != 1 {
+		t.Fatalf("job %d, %v", named, err)
+	}
+	wantMarked := []Unfinished{{later, "digest", noon.Add(time.Minute)}, {other, "2", noon}, {lapped, "digest", noon}}
+	if diff := cmp.Diff(wantMarked, marked); diff != "" {
+		t.Errorf("marked (-want +got):\n%s", diff)
+	}
+	if again, err := l.FailUnfinished(t.Context(), noon.Add(2*time.Hour)); len(again) != 0 || err != nil {
+		t.Errorf("marked twice: %+v, %v", again, err)
 	}
 
 	runs, err := s.Runs(t.Context(), RunQuery{})
@@ -76,6 +87,13 @@ func testRuns(t *testing.T, db database) {
 	if err != nil || len(older) != 1 || older[0].RunID != later {
 		t.Errorf("%+v, %v", older, err)
 	}
+	const big = 5_000_000_000 // more than 32 bits
+	if none, err := s.Runs(t.Context(), RunQuery{JobID: big}); len(none) != 0 || err != nil {
+		t.Errorf("runs of job %d: %+v, %v", int64(big), none, err)
+	}
+	if all, err := s.Runs(t.Context(), RunQuery{Before: big}); len(all) != 4 || err != nil {
+		t.Errorf("runs before %d: %+v, %v", int64(big), all, err)
+	}
 }
 
 func testLease(t *testing.T, db database) {
@@ -86,13 +104,6 @@ func testLease(t *testing.T, db database) {
 	}
 	if _, err := s.Lead(t.Context(), "second", 5*time.Second); !errors.Is(err, ErrLed) {
 		t.Fatalf("two lead: %v", err)
-	}
-	const big = 5_000_000_000 // more than 32 bits
-	if none, err := s.Runs(t.Context(), RunQuery{JobID: big}); len(none) != 0 || err != nil {
-		t.Errorf("runs of job %d: %+v, %v", int64(big), none, err)
-	}
-	if all, err := s.Runs(t.Context(), RunQuery{Before: big}); len(all) != 4 || err != nil {
-		t.Errorf("runs before %d: %+v, %v", int64(big), all, err)
 	}
 	if err := l.Tick(t.Context(), noon, 2); err != nil {
 		t.Fatal(err)
@@ -110,6 +121,16 @@ func testLease(t *testing.T, db database) {
 	}
 }
 
+// When Release has returned the lead is free at once.
+func testRelease(t *testing.T, db database) {
+	s := open(t, db.dsn(t))
+	for range 100 {
+		if err := lead(t, s, "turn", 5*time.Second).Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A leader that stands still loses the lead after its time to live, and can then
 // write nothing.
 func testTakeover(t *testing.T, db database) {
@@ -121,16 +142,6 @@ func testTakeover(t *testing.T, db database) {
 	for next == nil {
 		got, err := s.Lead(t.Context(), "next", ttl)
 		switch {
-// When Release has returned the lead is free at once.
-func testRelease(t *testing.T, db database) {
-	s := open(t, db.dsn(t))
-	for range 100 {
-		if err := lead(t, s, "turn", 5*time.Second).Release(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 		case err == nil:
 			next = got
 		case !errors.Is(err, ErrLed):
