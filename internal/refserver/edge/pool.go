@@ -30,6 +30,8 @@ type pool struct {
 	name   string
 	load   func(*Worker) (http.Handler, error)
 
+	metrics functionMetrics
+
 	mu       sync.Mutex
 	slots    []*Worker // round-robin; nil: to be booted by the next request that comes to it
 	next     int
@@ -48,9 +50,9 @@ type waiter struct {
 	given chan error // nil: inv has its worker
 }
 
-func newPool(s *Server, f Function, slots int) *pool {
+func newPool(s *Server, f Function, slots int, m functionMetrics) *pool {
 	return &pool{
-		server: s, name: f.Name, load: f.Load,
+		server: s, name: f.Name, load: f.Load, metrics: m,
 		slots: make([]*Worker, slots), live: make(map[*Worker]struct{}), drained: make(chan struct{}),
 		counts: counts{ended: make(map[ending]uint64)},
 	}
