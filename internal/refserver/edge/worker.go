@@ -113,6 +113,9 @@ func (w *Worker) boot() {
 	if w.state == dead {
 		return
 	}
+	if err == nil && p.fault { // switched on while it loaded
+		err = errBootFault
+	}
 	if err != nil {
 		w.bootErr = &BootError{Function: p.name, Err: err}
 		p.counts.bootFailed++
