@@ -244,7 +244,7 @@ func TestPerRequestWaitsForAFreeWorker(t *testing.T) {
 		defer leave()
 		wg.Go(func() { callIn(ctx, s, "f") }) // leaves
 		wg.Wait()
-		if st := s.Stats()[0]; st.RequestsRefused != 2 || st.RequestsWaited != 3 || st.WaitingNow != 0 || st.Booted != 2 || st.RequestsNow != 0 {
+		if st := s.Stats()[0]; st.RequestsRefused != 3 || st.RequestsWaited != 3 || st.WaitingNow != 0 || st.Booted != 2 || st.RequestsNow != 0 {
 			t.Errorf("%+v", st)
 		}
 		// An upgrade acknowledges its request: the worker is free for others.
