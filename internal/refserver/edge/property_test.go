@@ -164,8 +164,9 @@ func TestWorkerLife(t *testing.T) {
 						near, far := net.Pipe()
 						defer func() { _ = near.Close() }()
 						r := answerOf(t.Context(), s, path, func(rec *httptest.ResponseRecorder) http.ResponseWriter { return upgradable{rec, far} })
-						if outcomes[i] = outcomeOf(rt, r); sockets[i].Load() {
-							outcomes[i] = answered
+						outcomes[i] = outcomeOf(rt, r)
+						if outcomes[i] == answered && !sockets[i].Load() {
+							outcomes[i] = killed // by the time its connection was the function's
 						}
 						return
 					}
