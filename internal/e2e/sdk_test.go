@@ -257,7 +257,7 @@ func TestSupabaseInvokes(t *testing.T) {
 		"an upstream's 529":        {invoke("stream-ai", prompt, map[string]string{wire.HeaderSimFault: "status:529"}), 529},
 		"ws-relay with no upgrade": {invoke("ws-relay", prompt, nil), 426},
 		"no such function":         {invoke("nope", prompt, nil), 404},
-		"a key of another project": {invoke("morning-digest", nil, map[string]string{"Authorization": "Bearer " + keys(t, "another")["ANON_KEY"]}), 401},
+		"a key of another project": {invoke("morning-digest", nil, map[string]string{"Authorization": "Bearer " + keys(t, "the secret of another project than this one")["ANON_KEY"]}), 401},
 	} {
 		if !tc.got.failedAs("FunctionsHttpError") || tc.got.Status != tc.status {
 			t.Errorf("%s: got %+v %+v, want FunctionsHttpError and %d", what, tc.got, tc.got.Error, tc.status)
