@@ -130,7 +130,7 @@ func (p *program) openLedger(b *backing) error {
 	}
 	ledger, found, err := truth.Open(p.conf.journal, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (--journal names the file)", err)
 	}
 	b.ledger = ledger
 	if found.Records > 0 {
@@ -248,7 +248,7 @@ func (p *program) handler(b *backing) (*edge.Server, error) {
 			return nil
 		},
 	}}
-	options := admin.Options{Truth: b.ledger, Sections: sections, Switches: switches, Log: p.log}
+	options := admin.Options{Truth: b.ledger, Pending: tracker.Pending, Sections: sections, Switches: switches, Log: p.log}
 	if b.cron != nil {
 		options.Cron = b.cron
 	}
