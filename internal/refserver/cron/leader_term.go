@@ -117,6 +117,11 @@ func (t *term) failUnfinished(ctx context.Context) error {
 func (t *term) tick(ctx, runs context.Context) error {
 	t.load(ctx)
 	now := t.s.now()
+	if !t.last.IsZero() && now.Sub(t.last) > leaseTTL { // another may lead by now, and have fired what is due
+		if err := t.withPatience(ctx, func(ctx context.Context) error { return t.lease.Tick(ctx, t.last, t.lap) }); err != nil {
+			return err
+		}
+	}
 	if !t.last.IsZero() && !now.After(t.last.Add(-time.Minute)) {
 		t.lap++
 		t.s.record("", "", "clock_back", time.Time{}, fmt.Sprintf("by %s", t.last.Sub(now)))
@@ -164,9 +169,7 @@ func (t *term) fireDue(task *task, dues []Due, now time.Time) {
 		}
 	}
 	seconds, leftOut := task.everyDue(now)
-	if leftOut > 0 {
-		t.s.record(task.name(), "", "missed", seconds[0].Add(-task.schedule.Every()), fmt.Sprintf("%d instants up to this one", leftOut))
-	}
+	t.noteLeftOut(task, seconds, leftOut)
 	room := 1 // one that is due, and one that can begin at once
 	if !task.running && t.running < t.s.o.MaxRunning {
 		room = 2
@@ -177,6 +180,22 @@ func (t *term) fireDue(task *task, dues []Due, now time.Time) {
 			continue
 		}
 		t.fire(task, at)
+	}
+}
+
+// noteLeftOut records the instants before the first of dues that a job of seconds
+// leaves out: each, or all in one record where they are many.
+func (t *term) noteLeftOut(task *task, dues []time.Time, n int64) {
+	if n == 0 {
+		return
+	}
+	every := task.schedule.Every()
+	if n > maxMissed {
+		t.s.record(task.name(), "", "missed", dues[0].Add(-every), fmt.Sprintf("%d instants up to this one", n))
+		return
+	}
+	for ; n > 0; n-- {
+		t.s.record(task.name(), "", "missed", dues[0].Add(-every*time.Duration(n)), "the clock has leapt over it")
 	}
 }
 

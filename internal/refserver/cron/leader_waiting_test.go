@@ -169,3 +169,19 @@ func TestMissedWhereTheLeaseIsLost(t *testing.T) {
 		}
 	})
 }
+
+// A leader that stood still while another led fires nothing and calls nothing missed:
+// what fell due is the other's.
+func TestDeposedWhileItStoodStill(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		s, stop := b.start(Options{})
+		b.schedule(s, "j", "1 seconds")
+		time.Sleep(3*time.Second + 500*time.Millisecond)
+		before := b.events("j")
+		b.usurp()
+		b.leap(20 * time.Second)
+		time.Sleep(time.Second)
+		stop()
+		want(t, "events", before, b.events("j"))
+	})
+}
