@@ -39,6 +39,9 @@ func (s *Scheduler) campaign(ctx context.Context) *store.Lease {
 			return nil
 		case <-timer.C:
 		}
+		if ctx.Err() != nil { // both were
+			return nil
+		}
 		attempt, cancel := context.WithTimeout(ctx, leaseTTL)
 		lease, err := s.o.Store.Lead(attempt, s.holder, leaseTTL)
 		cancel()
