@@ -17,7 +17,6 @@ import (
 	"github.com/edgeload/edgeload/internal/refserver/functions"
 	"github.com/edgeload/edgeload/internal/refserver/llm"
 	"github.com/edgeload/edgeload/internal/refserver/relay"
-	"github.com/edgeload/edgeload/internal/refserver/retry"
 	"github.com/edgeload/edgeload/internal/refserver/store"
 )
 
@@ -62,7 +61,7 @@ type config struct {
 	allow        functions.AllowList
 	webhook      string
 	webhookURL   *url.URL // nil: none
-	webhookRetry retry.Policy
+	webhookRetry functions.PostPolicy
 	maxPending   int
 
 	cron string

@@ -34,7 +34,8 @@ const maxFetchRequest = 1 << 20 // bytes of a request's body
 //
 // Redirects are followed as fetch does, each held against the allow-list. Other than
 // the guide's, whose unread bodies keep connections from being used again, it reads
-// every answer.
+// every answer. As the guide's, it waits for an answer as long as the request lives:
+// an attempt has no timeout unless the policy says attempt_timeout.
 func FetchWithRetry(retrier *Retrier) http.Handler {
 	return &fetchWithRetry{retrier: retrier}
 }

@@ -41,7 +41,7 @@ type Metrics interface {
 type TrackEventOptions struct {
 	Metrics    Metrics
 	Retrier    *Retrier      // of webhooks and callbacks
-	Policy     *retry.Policy // by which they are tried; nil: full jitter
+	Policy     *retry.Policy // by which they are tried; nil: DefaultPostPolicy
 	Webhook    *url.URL      // posted to where a request names no webhook_url; nil: none
 	MaxPending int           // jobs that may be pending in the process; 0: 10,000
 	Ledger     *truth.Ledger
@@ -85,7 +85,7 @@ type TrackEvent struct {
 func NewTrackEvent(o TrackEventOptions) *TrackEvent {
 	t := &TrackEvent{
 		metrics: o.Metrics, webhook: o.Webhook, maxPending: int64(o.MaxPending), ledger: o.Ledger, log: o.Log, grace: updateGrace,
-		poster: poster{retrier: o.Retrier, policy: retry.Default(retry.Full)},
+		poster: poster{retrier: o.Retrier, policy: retry.Policy(DefaultPostPolicy())},
 	}
 	if o.Policy != nil {
 		t.poster.policy = *o.Policy
