@@ -138,18 +138,48 @@ func (o *Outbound) do(ctx context.Context, call Call) (Reply, error) {
 			req.Header[name] = append(req.Header[name], values...)
 		}
 	}
-	client := http.Client{Transport: o.transport, CheckRedirect: func(next *http.Request, via []*http.Request) error {
-		if len(via) > call.Redirects {
-			return http.ErrUseLastResponse
-		}
-		return o.check(next.URL)
-	}}
-	resp, err := client.Do(req)
+	resp, err := o.follow(req, call.Redirects)
 	if err != nil {
-		return Reply{}, withoutURL(err)
+		return Reply{}, discreet(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	return o.read(resp)
+}
+
+// follow sends a request, and follows at most so many redirects. It tells nobody
+// where it comes from: net/http would add a Referer with the whole earlier URL.
+func (o *Outbound) follow(req *http.Request, redirects int) (*http.Response, error) {
+	if redirects == 0 {
+		return o.transport.RoundTrip(req)
+	}
+	own := req.Header.Get("Referer") != ""
+	client := http.Client{Transport: checkedLocation{o.transport}, CheckRedirect: func(next *http.Request, via []*http.Request) error {
+		if len(via) > redirects {
+			return http.ErrUseLastResponse
+		}
+		if !own {
+			next.Header.Del("Referer")
+		}
+		return o.check(next.URL)
+	}}
+	return client.Do(req)
+}
+
+// checkedLocation refuses a redirect to what is no URL, as http.Client would, but
+// without repeating it.
+type checkedLocation struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (c checkedLocation) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := c.RoundTripper.RoundTrip(req)
+	if err != nil || resp.StatusCode/100 != 3 {
+		return resp, err
+	}
+	if _, err := resp.Location(); err != nil && !errors.Is(err, http.ErrNoLocation) {
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("redirect (%d) to a URL that cannot be read", resp.StatusCode)
+	}
+	return resp, nil
 }
 
 // check holds a URL against the list as far as that goes without looking up its
@@ -176,11 +206,18 @@ func (o *Outbound) read(resp *http.Response) (Reply, error) {
 	return reply, nil
 }
 
-// withoutURL takes off what net/http puts around an error: method and URL.
-func withoutURL(err error) error {
-	var around *url.Error
-	if errors.As(err, &around) {
-		return around.Err
+// brokenTransport is in net/http's error where an answer is no HTTP; it has no type of
+// its own.
+const brokenTransport = "transport connection broken"
+
+// discreet takes off what net/http puts around an error, method and URL, and what it
+// puts in of the answer, at whatever length.
+func discreet(err error) error {
+	if around, ok := errors.AsType[*url.Error](err); ok {
+		err = around.Err
+	}
+	if errorClass(err) == classOther && strings.Contains(err.Error(), brokenTransport) {
+		return errors.New("the answer is not HTTP that can be read")
 	}
 	return err
 }
