@@ -168,7 +168,10 @@ func (c *config) check(flags *pflag.FlagSet, getenv func(string) string) error {
 	add(c.checkUpstream(getenv))
 	if c.webhook != "" {
 		var err error
-		if c.webhookURL, err = functions.ParseCallURL(c.webhook); err != nil {
+		if c.webhookURL, err = functions.ParseCallURL(c.webhook); err == nil {
+			err = c.allow.Check(c.webhookURL)
+		}
+		if err != nil {
 			add(fmt.Errorf("webhook: %w", err)) // which does not repeat it: it may hold a secret
 		}
 	}

@@ -185,10 +185,7 @@ func (c checkedLocation) RoundTrip(req *http.Request) (*http.Response, error) {
 // check holds a URL against the list as far as that goes without looking up its
 // name; the rest is done by the dialer.
 func (o *Outbound) check(u *url.URL) error {
-	if err := checkURL(u); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
-	}
-	return o.allow.checkHost(u.Hostname())
+	return o.allow.Check(u)
 }
 
 // read keeps the beginning of the answer's body, and reads on for a while so that
