@@ -21,7 +21,9 @@ const (
 	outboundHeader     = 64 << 10 // bytes of an answer's headers
 	outboundDrain      = 256 << 10
 	defaultOutboundMax = 1 << 20
-	fetchRedirects     = 20 // as many as fetch follows, WHATWG Fetch §4.4
+	maxCallURL         = 8000 // bytes, what RFC 9110 §4.1 asks everybody to take
+	maxCallHost        = 253  // bytes, of a name in DNS; ground truth has it with each attempt
+	fetchRedirects     = 20   // as many as fetch follows, WHATWG Fetch §4.4
 )
 
 // OutboundOptions sets up an Outbound; the zero value calls loopback only.
@@ -90,6 +92,9 @@ var ErrNotAllowed = errors.New("not allowed")
 // ParseCallURL reads an absolute http or https URL without user and password. The
 // error does not repeat the URL, which may hold a secret as Slack's webhooks do.
 func ParseCallURL(text string) (*url.URL, error) {
+	if len(text) > maxCallURL {
+		return nil, fmt.Errorf("URL of %d bytes: want at most %d", len(text), maxCallURL)
+	}
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, errors.New("URL cannot be read")
@@ -104,6 +109,8 @@ func checkURL(u *url.URL) error {
 		return fmt.Errorf("URL of scheme %q: want an absolute http or https URL", u.Scheme)
 	case u.Hostname() == "":
 		return errors.New("URL without a host")
+	case len(u.Hostname()) > maxCallHost:
+		return fmt.Errorf("URL with a host of %d bytes: want at most %d", len(u.Hostname()), maxCallHost)
 	case u.User != nil:
 		return fmt.Errorf("URL of host %s with a user or password", u.Host)
 	}

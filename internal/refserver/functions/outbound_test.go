@@ -277,6 +277,34 @@ func TestOutboundBodyIsBoundedAndConnectionKept(t *testing.T) {
 	}
 }
 
+// TestOutboundKeepsFewConnections: whoever names many hosts leaves no connection for
+// each behind.
+func TestOutboundKeepsFewConnections(t *testing.T) {
+	var open atomic.Int64
+	out := newTestOutbound(t, OutboundOptions{})
+	for range outboundIdleConns + 20 {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				open.Add(1)
+			case http.StateClosed:
+				open.Add(-1)
+			}
+		}
+		server.Start()
+		t.Cleanup(server.Close)
+		if _, err := out.Do(t.Context(), Call{URL: mustURL(t, server.URL)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(5 * time.Second); open.Load() > outboundIdleConns; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are open", open.Load())
+		}
+	}
+}
+
 func TestOutboundEndsWithItsContext(t *testing.T) {
 	for _, headers := range []bool{false, true} {
 		gone := make(chan struct{})

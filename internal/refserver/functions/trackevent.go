@@ -23,6 +23,7 @@ import (
 const (
 	maxTrackRequest   = 64 << 10 // bytes of a request's body
 	maxTrackText      = 1024     // bytes of user_id and event_type
+	maxTrackURL       = 2048     // bytes of webhook_url and callback_url, which wait with the job
 	maxJobID          = 128
 	maxWorkCPU        = time.Minute
 	maxWorkSleep      = time.Hour
@@ -195,6 +196,10 @@ func (t *TrackEvent) read(w http.ResponseWriter, r *http.Request) (*job, error) 
 		to         **url.URL
 	}{{"webhook_url", req.WebhookURL, &j.webhook}, {"callback_url", req.CallbackURL, &j.callback}} {
 		if field.text == "" {
+			continue
+		}
+		if len(field.text) > maxTrackURL {
+			bad("%s: want at most %d bytes", field.name, maxTrackURL)
 			continue
 		}
 		u, err := ParseCallURL(field.text)
