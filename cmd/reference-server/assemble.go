@@ -130,7 +130,7 @@ func (p *program) openLedger(b *backing) error {
 	}
 	ledger, found, err := truth.Open(p.conf.journal, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (--journal names the file)", err)
 	}
 	b.ledger = ledger
 	if found.Records > 0 {
@@ -148,10 +148,15 @@ func (p *program) reconcile(ctx context.Context, b *backing) error {
 	if err != nil {
 		return err
 	}
-	if done != (functions.Reconciled{}) {
-		p.log.Warn("an earlier process ended with jobs pending", "completed", done.Completed, "lost", done.Lost)
+	if done == (functions.Reconciled{}) {
+		return nil
 	}
-	return nil
+	p.log.Warn("an earlier process ended with jobs pending", "completed", done.Completed, "lost", done.Lost)
+	wrong, err := b.store.Check(ctx)
+	for _, m := range wrong {
+		p.log.Error("the database is half-written", "user", m.UserID, "event", m.Event, "counted", m.Counted, "jobs", m.Jobs, "what", m.Detail)
+	}
+	return err
 }
 
 // cronCaller calls the functions of the server itself, and nobody else.
@@ -243,7 +248,7 @@ func (p *program) handler(b *backing) (*edge.Server, error) {
 			return nil
 		},
 	}}
-	options := admin.Options{Truth: b.ledger, Sections: sections, Switches: switches, Log: p.log}
+	options := admin.Options{Truth: b.ledger, Pending: tracker.Pending, Sections: sections, Switches: switches, Log: p.log}
 	if b.cron != nil {
 		options.Cron = b.cron
 	}
@@ -262,7 +267,7 @@ func (p *program) handler(b *backing) (*edge.Server, error) {
 	}
 	server = edge.New(edge.Options{
 		Functions: deployed,
-		Workers:   p.conf.workers, ColdStart: p.conf.coldStart, Limits: p.conf.limits, MaxTasks: p.conf.maxTasks,
+		Workers:   p.conf.workers, ColdStart: p.conf.coldStart, Limits: p.conf.limits, MaxTasks: p.conf.maxTasks, MaxWaiting: p.conf.maxWaiting,
 		Auth: auth, Admin: admin.New(options),
 		Routes: map[string]http.Handler{
 			wire.PathMessages: p.simulator, wire.PathCompletions: p.simulator, wire.PathOpenAPI: openapi,

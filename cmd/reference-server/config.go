@@ -28,7 +28,9 @@ const (
 
 	cronOff, cronEmbedded, cronExtension = "off", "embedded", "pg_cron"
 
-	flagPolicy, limitPrefix = "policy", "limit-"
+	flagPolicy, limitPrefix, flagWorkers = "policy", "limit-", "workers"
+
+	leastSecret = 32 // bytes: RFC 7518, section 3.2, and the platform's rule
 
 	// Where the clients of the two APIs find URL and key.
 	envAnthropicURL, envAnthropicKey = "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"
@@ -40,13 +42,14 @@ type config struct {
 	listen string
 	drain  time.Duration
 
-	profile   string
-	limits    edge.Limits // the profile's, with what flags say in place of it
-	workers   int
-	coldStart time.Duration
-	maxTasks  int
-	jwtSecret string
-	verifyJWT bool
+	profile    string
+	limits     edge.Limits // the profile's, with what flags say in place of it
+	workers    int
+	coldStart  time.Duration
+	maxTasks   int
+	maxWaiting int
+	jwtSecret  string
+	verifyJWT  bool
 
 	upstream  string
 	upstreams map[llm.API]external // nil: the embedded simulator for both
@@ -145,8 +148,8 @@ func (c *config) check(flags *pflag.FlagSet, getenv func(string) string) error {
 		ok    bool
 	}{ // zero would be taken for the default
 		"drain-timeout":     {c.drain, c.drain > 0},
-		"workers":           {c.workers, c.workers > 0},
 		"max-tasks":         {c.maxTasks, c.maxTasks > 0},
+		"max-waiting":       {c.maxWaiting, c.maxWaiting > 0},
 		"max-pending":       {c.maxPending, c.maxPending > 0},
 		"relay-queue":       {c.relay.QueueMessages, c.relay.QueueMessages > 0},
 		"relay-queue-bytes": {c.relay.QueueBytes, c.relay.QueueBytes > 0},
@@ -161,9 +164,13 @@ func (c *config) check(flags *pflag.FlagSet, getenv func(string) string) error {
 	if c.coldStart < 0 {
 		add(fmt.Errorf("cold-start %s: want zero or more", c.coldStart))
 	}
+	if c.jwtSecret != "" && len(c.jwtSecret) < leastSecret {
+		add(fmt.Errorf("jwt-secret: want at least %d bytes", leastSecret))
+	}
 	if c.verifyJWT && c.jwtSecret == "" {
 		add(errors.New("verify-jwt: want a secret in --jwt-secret"))
 	}
+	add(checkStore(c.store))
 	add(c.checkLimits(flags))
 	add(c.checkUpstream(getenv))
 	if c.webhook != "" {
@@ -181,6 +188,21 @@ func (c *config) check(flags *pflag.FlagSet, getenv func(string) string) error {
 	return errors.Join(errs...)
 }
 
+// checkStore refuses what would be taken for the name of a SQLite file and is none.
+// What was given may hold a password, and is not repeated.
+func checkStore(dsn string) error {
+	scheme, _, isURL := strings.Cut(dsn, "://")
+	switch {
+	case dsn == "":
+		return errors.New("store: want :memory:, the name of a SQLite file, or a postgres:// URL")
+	case isURL && !store.IsPostgres(dsn):
+		return fmt.Errorf("store of scheme %q: want a postgres:// URL, :memory:, or the name of a SQLite file", scheme)
+	case !isURL && (strings.Contains(dsn, "host=") || strings.Contains(dsn, "password=") || strings.Contains(dsn, "dbname=")):
+		return errors.New("store: want a postgres:// URL, not a list of keywords and values")
+	}
+	return nil
+}
+
 // checkLimits takes the profile's limits where no flag says otherwise.
 func (c *config) checkLimits(flags *pflag.FlagSet) error {
 	profile, err := edge.ParseProfile(c.profile)
@@ -194,6 +216,12 @@ func (c *config) checkLimits(flags *pflag.FlagSet) error {
 		}
 	})
 	c.limits = profile.Limits
+	if !flags.Changed(flagWorkers) {
+		c.workers = profile.Workers
+	}
+	if c.workers <= 0 {
+		return fmt.Errorf("workers %d: want a value above zero", c.workers)
+	}
 	for name, value := range said {
 		if err := flags.Set(name, value); err != nil {
 			return fmt.Errorf("%s %s: %w", name, value, err)

@@ -35,9 +35,10 @@ func (c *config) bindPlatform(f *pflag.FlagSet) {
 		about = append(about, p.Name+": "+p.About)
 	}
 	f.StringVar(&c.profile, "profile", edge.Profiles()[0].Name, "platform: `NAME` of the limits\n"+strings.Join(about, "\n"))
-	f.IntVar(&c.workers, "workers", 1, "platform: workers of each function, taken in turn")
+	f.IntVar(&c.workers, flagWorkers, 0, "platform: workers of each function, taken in turn; by default 1, with the\nprofile guide 1,000")
 	f.DurationVar(&c.coldStart, "cold-start", 0, "platform: delay of a worker's start")
 	f.IntVar(&c.maxTasks, "max-tasks", edge.DefaultMaxTasks, "platform: waitUntil tasks that may be pending in a worker")
+	f.IntVar(&c.maxWaiting, "max-waiting", edge.DefaultMaxWaiting, "platform: requests that may wait for a worker of a function")
 	l := &c.limits
 	f.TextVar(&l.Policy, flagPolicy, l.Policy, "platform: per_worker, per_request or oneshot, in place of the profile's")
 	for _, limit := range []struct {
@@ -55,7 +56,7 @@ func (c *config) bindPlatform(f *pflag.FlagSet) {
 	f.TextVar((*edge.Size)(&l.Memory), limitPrefix+"memory", edge.Size(0), "platform: `SIZE` of memory above which a worker is killed, as 256MB; 0 is none")
 	f.TextVar((*edge.Size)(&l.ResponseBytes), limitPrefix+"response", edge.Size(0), "platform: largest `SIZE` of a buffered response, as 6MB; 0 is none")
 
-	f.StringVar(&c.jwtSecret, "jwt-secret", "", "keys: secret of the keys (HS256); without it there is no admin interface.\nreference-server keys makes keys of it")
+	f.StringVar(&c.jwtSecret, "jwt-secret", "", "keys: secret of the keys (HS256), of 32 bytes at least; without it there is no admin interface.\nreference-server keys makes keys of it")
 	f.BoolVar(&c.verifyJWT, "verify-jwt", false, "keys: functions ask for a key")
 }
 

@@ -31,6 +31,9 @@ func keysCommand(getenv func(string) string) *cobra.Command {
 			if secret == "" {
 				return errors.New("want the secret in --jwt-secret or " + envPrefix + "JWT_SECRET")
 			}
+			if len(secret) < leastSecret {
+				return fmt.Errorf("jwt-secret: want at least %d bytes", leastSecret)
+			}
 			if life <= 0 {
 				return fmt.Errorf("valid-for %s: want a value above zero", life)
 			}

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/edgeload/edgeload/internal/refserver/edge"
-	"github.com/edgeload/edgeload/internal/refserver/relay"
 )
 
 // serve listens, says so on stdout in one line, and serves until ctx ends. What
@@ -86,7 +85,7 @@ func (p *program) logReady(listen net.Addr) {
 	if p.conf.upstreams != nil {
 		var at []string
 		for api, x := range p.conf.upstreams {
-			at = append(at, api.String()+"="+x.base.Redacted())
+			at = append(at, api.String()+"="+plainly(x.base.String()))
 		}
 		slices.Sort(at)
 		upstream = strings.Join(at, " ")
@@ -100,20 +99,23 @@ func (p *program) logReady(listen net.Addr) {
 		"broker", p.brokerName(), "store", p.storeName(), "cron", p.conf.cron)
 }
 
-// brokerName is the broker without its password.
-func (p *program) brokerName() string { return redacted(p.conf.relay.Broker, relay.BrokerMemory) }
+// brokerName is the broker without what may be secret.
+func (p *program) brokerName() string { return plainly(p.conf.relay.Broker) }
 
-// storeName is the database without its password.
-func (p *program) storeName() string { return redacted(p.conf.store, "") }
+// storeName is the database without what may be secret.
+func (p *program) storeName() string { return plainly(p.conf.store) }
 
-// redacted is a URL without its password. What is no URL but a plain name stays.
-func redacted(text, plain string) string {
-	u, err := url.Parse(text)
-	switch {
-	case text == plain:
+// plainly is where a URL leads, and nothing that may be secret: neither user and
+// password nor the query, in which databases take passwords, too. What is no URL is
+// a name or a file.
+func plainly(text string) string {
+	scheme, _, isURL := strings.Cut(text, "://")
+	if !isURL {
 		return text
-	case err != nil:
-		return "(unreadable)"
 	}
-	return u.Redacted()
+	u, err := url.Parse(text)
+	if err != nil {
+		return scheme + "://(unreadable)"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }

@@ -41,11 +41,11 @@ func BenchmarkDeliveries(b *testing.B) {
 	}
 }
 
-// The same in small: both deliver everything, and the relay's cost is of the bare
-// handler's order.
+// The same in small: both deliver everything, and the relay's cost is no disaster.
+// BenchmarkDeliveries has the real limit.
 func TestDeliveriesBesideABareHandler(t *testing.T) {
 	ours, bare := compareDeliveries(t, 100_000, 1)
-	if ratio := ours.Seconds() / bare.Seconds(); ratio > 2*deliveriesLimit {
+	if ratio := ours.Seconds() / bare.Seconds(); ratio > disaster {
 		t.Errorf("the relay takes %.2f times the CPU of a bare handler", ratio)
 	}
 }

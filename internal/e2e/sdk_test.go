@@ -23,7 +23,7 @@ var sdkFolder = sync.OnceValues(func() (string, error) {
 	if err := os.CopyFS(folder, os.DirFS("testdata/sdk")); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	cmd.Dir = folder
@@ -50,12 +50,12 @@ type sdkAsk struct {
 	URL        string            `json:"url"`
 	Headers    map[string]string `json:"headers,omitempty"`
 	MaxRetries int               `json:"maxRetries"`
-	Timeout    int               `json:"timeout,omitempty"`    // of the client, in ms
-	AbortAfter int               `json:"abortAfter,omitempty"` // in ms, by a signal of the caller
-	Whole      bool              `json:"whole,omitempty"`      // no stream
-	Function   string            `json:"function,omitempty"`   // supabase.mjs: its name
-	Key        string            `json:"key,omitempty"`        // supabase.mjs
-	Body       any               `json:"body,omitempty"`       // supabase.mjs
+	Timeout    int               `json:"timeout,omitempty"`  // of the client, in ms
+	AbortAt    int               `json:"abortAt,omitempty"`  // chunk a moment after which a signal of the caller ends the call
+	Whole      bool              `json:"whole,omitempty"`    // no stream
+	Function   string            `json:"function,omitempty"` // supabase.mjs: its name
+	Key        string            `json:"key,omitempty"`      // supabase.mjs
+	Body       any               `json:"body,omitempty"`     // supabase.mjs
 }
 
 // sdkSeen is what a script reports.
@@ -123,7 +123,8 @@ func TestSDKsStream(t *testing.T) {
 	}
 }
 
-// Faults of one request, as the clients report them.
+// Faults of one request, as the clients report them. A stall outlasts the test by far:
+// whoever waits for its end fails there.
 func TestSDKsMeetFaults(t *testing.T) {
 	s := startServer(t, sdkTiming...)
 	for _, tc := range []struct {
@@ -153,15 +154,15 @@ func TestSDKsMeetFaults(t *testing.T) {
 				t.Errorf("got %+v %+v", got, got.Error)
 			}
 		}},
-		{"stall, and the caller gives up", "stall@5,20s", sdkAsk{AbortAfter: 700}, func(t *testing.T, anthropic bool, got sdkSeen) {
+		{"stall, and the caller gives up", "stall@5,10m", sdkAsk{AbortAt: 5}, func(t *testing.T, anthropic bool, got sdkSeen) {
 			// The clients' timeout ends with the header; a signal ends a stream, for the
 			// one client with an error, for the other as if it were complete.
-			if got.failedAs("APIUserAbortError") != anthropic || (got.Error != nil) != anthropic || got.Stop != "" || got.Took > 5000 || got.Chunks != 5 {
+			if got.failedAs("APIUserAbortError") != anthropic || (got.Error != nil) != anthropic || got.Stop != "" || got.Chunks != 5 {
 				t.Errorf("got %+v %+v", got, got.Error)
 			}
 		}},
-		{"stall of a whole answer, and the client's timeout", "stall@5,20s", sdkAsk{Timeout: 500, Whole: true}, func(t *testing.T, _ bool, got sdkSeen) {
-			if !got.failedAs("APIConnectionTimeoutError") || got.Took > 5000 {
+		{"stall of a whole answer, and the client's timeout", "stall@5,10m", sdkAsk{Timeout: 500, Whole: true}, func(t *testing.T, _ bool, got sdkSeen) {
+			if !got.failedAs("APIConnectionTimeoutError") {
 				t.Errorf("got %+v %+v", got, got.Error)
 			}
 		}},
@@ -195,8 +196,9 @@ func TestSDKsMeetFaults(t *testing.T) {
 	}
 }
 
-// What goes away is tried again: after the time that Retry-After gives, or after
-// the clients' own.
+// What goes away is tried again, once: after the time that Retry-After gives, or after
+// the clients' own. They wait 8 s themselves at most, so that less than that on top
+// shows which time it was; how much less is the machine's affair.
 func TestSDKsRetry(t *testing.T) {
 	for fault, least := range map[string]float64{
 		"status:429,retry-after:2s#1":     2000,
@@ -208,8 +210,8 @@ func TestSDKsRetry(t *testing.T) {
 				t.Parallel()
 				s := startServer(t, append(sdkTiming, "--fault", fault)...)
 				got := runSDK(t, script, sdkAsk{URL: s.URL, MaxRetries: 2})
-				if got.Error != nil || got.Output != 20 || got.Took < least || got.Took > least+1500 {
-					t.Errorf("got %+v %+v, want it in %v ms and a little", got, got.Error, least)
+				if got.Error != nil || got.Output != 20 || got.Took < least || got.Took > least+8000 {
+					t.Errorf("got %+v %+v, want it in %v ms and less than 8 s", got, got.Error, least)
 				}
 				if n := gauge(t, s, `refserver_llm_faults_total{kind="status"}`); n != 1 {
 					t.Errorf("the fault was given %d times, want once", n)

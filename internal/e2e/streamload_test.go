@@ -23,6 +23,12 @@ import (
 // costs a bare handler of net/http that writes and flushes the same bytes.
 const streamCostLimit = 1.2
 
+// disaster is the ratio of CPU times that fails a test, of streams or of deliveries. A
+// test makes one short round, on a machine that may be busy with others, where the ratio
+// swings. Only what has gone wrong altogether is above this; the benchmarks have the
+// real limits.
+const disaster = 6
+
 var (
 	costStreams = flag.Int("cost-streams", 2000, "BenchmarkStreamCost: `streams` at once")
 	costRounds  = flag.Int("cost-rounds", 3, "BenchmarkStreamCost: `times` each server is measured")
@@ -45,10 +51,10 @@ func BenchmarkStreamCost(b *testing.B) {
 	}
 }
 
-// The short form of BenchmarkStreamCost shows that it measures; the limit is wide,
-// because a second of CPU time on a busy machine says little.
+// The short form of BenchmarkStreamCost, which has the real limit, shows that it
+// measures.
 func TestStreamCost(t *testing.T) {
-	if ratio := streamCost(t, 300, 40, 50*time.Millisecond, 1); ratio > 3 {
+	if ratio := streamCost(t, 300, 40, 50*time.Millisecond, 1); ratio > disaster {
 		t.Errorf("an event costs %.2f times what it costs a bare handler", ratio)
 	}
 }

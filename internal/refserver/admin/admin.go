@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -41,6 +42,7 @@ type Options struct {
 	Sections map[string]func() any // snapshots of what the parts count, by name
 	Switches map[string]Switch     // by name
 	Cron     Cron                  // nil: this server has no cron
+	Pending  func() int            // work whose end ground truth has yet to see; nil: none ever
 	Log      *slog.Logger          // nil: discard
 }
 
@@ -124,12 +126,30 @@ func take(r *http.Request, document any) error {
 	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(document); err != nil {
-		return bad("read the body as JSON: %v", err)
+		return bad("read the body as JSON: %s", told(err))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return bad("the body has more than one JSON document")
 	}
 	return nil
+}
+
+// told is what a caller is told of a body that cannot be read: the field and what it
+// has to be, not the types of a program.
+func told(err error) string {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err.Error()
+	}
+	kinds := map[reflect.Kind]string{reflect.String: "a string", reflect.Bool: "true or false", reflect.Int64: "a whole number"}
+	kind := kinds[wrong.Type.Kind()]
+	if kind == "" {
+		kind = "an object"
+	}
+	if wrong.Field == "" {
+		return "want " + kind + ", not " + wrong.Value
+	}
+	return wrong.Field + ": want " + kind + ", not " + wrong.Value
 }
 
 // truth answers counts and snapshots.
@@ -168,8 +188,14 @@ func (a *admin) records(w http.ResponseWriter, r *http.Request) error {
 	}{records, next, dropped})
 }
 
-// forget starts counts and records anew.
+// forget starts counts and records anew. While work is pending that would leave ends
+// without a beginning, and after a kill beginnings that nobody remembers: 409.
 func (a *admin) forget(w http.ResponseWriter, _ *http.Request) error {
+	if a.Pending != nil {
+		if n := a.Pending(); n > 0 {
+			return &problem{http.StatusConflict, fmt.Sprintf("%d jobs are pending, whose ends would be without a beginning; try again when they have ended", n)}
+		}
+	}
 	if err := a.Truth.Reset(); err != nil {
 		return err
 	}

@@ -98,7 +98,8 @@ func TestTruth(t *testing.T) {
 		ledger.Add(truth.Record{Kind: truth.Job, Name: "track-event", ID: "a", Event: "queued"})
 	}
 	ledger.Add(truth.Record{Kind: truth.Job, Name: "track-event", ID: "a", Event: "lost", Detail: "wall_clock"})
-	c := serving(t, Options{Truth: ledger, Sections: map[string]func() any{"relay": func() any { return map[string]int{"peers": 40} }}})
+	pending := 0
+	c := serving(t, Options{Truth: ledger, Pending: func() int { return pending }, Sections: map[string]func() any{"relay": func() any { return map[string]int{"peers": 40} }}})
 
 	var all struct {
 		Counts   []truth.Count
@@ -123,6 +124,11 @@ func TestTruth(t *testing.T) {
 	}
 	c.call("GET", "truth/records?after=x", "", 400, nil)
 	c.call("GET", "truth/records?limit=10001", "", 400, nil)
+	pending = 2
+	if said := c.call("DELETE", "truth/records", "", 409, nil); !strings.Contains(said, "2 jobs are pending") {
+		t.Errorf("said %s", said)
+	}
+	pending = 0
 	c.call("DELETE", "truth/records", "", 204, nil)
 	c.call("GET", "truth", "", 200, &all)
 	if len(all.Counts) != 0 {
@@ -192,6 +198,9 @@ func TestCronCalls(t *testing.T) {
 		`{"schedule":"61 * * * *","command":"x"}`:               "minute",
 		`{"schedule":"* * * * *","command":"DROP TABLE x"}`:     "command",
 		`{"schedule":"* * * * *","command":"x","function":"x"}`: "unknown field",
+		`{"schedule":5,"command":"x"}`:                          "schedule: want a string, not number",
+		`[]`:                                                    "want an object, not array",
+		`{"name":"a\nb","schedule":"* * * * *","command":"x"}`:  "no control characters",
 	} {
 		if said := c.call("POST", "cron/jobs", body, 400, nil); !strings.Contains(said, want) {
 			t.Errorf("%s: said %s, want something of %q", body, said, want)

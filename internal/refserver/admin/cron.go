@@ -5,10 +5,15 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/edgeload/edgeload/internal/refserver/cron"
 	"github.com/edgeload/edgeload/internal/refserver/store"
 )
+
+// maxJobName bounds a job's name, in bytes: it goes into a header of each call.
+const maxJobName = 256
 
 // Cron is who schedules: the server's own scheduler, or pg_cron behind it. A job
 // that does not exist is store.ErrNoJob.
@@ -62,6 +67,9 @@ func (a *admin) cronSchedule(w http.ResponseWriter, r *http.Request) error {
 		}
 		if err := take(r, &job); err != nil {
 			return err
+		}
+		if len(job.Name) > maxJobName || strings.ContainsFunc(job.Name, unicode.IsControl) {
+			return bad("name: want at most %d bytes and no control characters", maxJobName)
 		}
 		if err := readable(&job.Schedule, &job.Command); err != nil {
 			return err

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,30 +19,36 @@ import (
 	"time"
 
 	"github.com/edgeload/edgeload/internal/refserver/store"
+	"github.com/edgeload/edgeload/internal/refserver/truth"
 	"github.com/edgeload/edgeload/internal/service"
 )
 
 // These make the test binary a process that runs a Scheduler on the database named,
-// and posts to the URL named.
+// posts to the URL named, and keeps its ledger in the folder named.
 const (
 	memberEnv   = "EDGELOAD_CRON_MEMBER"
 	receiverEnv = "EDGELOAD_CRON_RECEIVER"
+	ledgersEnv  = "EDGELOAD_CRON_LEDGERS"
 )
 
 // runMember schedules until its standard input ends.
-func runMember(dsn, receiver string) error {
+func runMember(dsn, receiver, ledgers string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s, err := store.Open(ctx, dsn)
 	if err != nil {
 		return err
 	}
+	ledger, _, err := truth.Open(filepath.Join(ledgers, strconv.Itoa(os.Getpid())+".jsonl"), 1)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
 	var wg sync.WaitGroup
-	wg.Go(func() { New(Options{Store: s, Caller: poster(receiver)}).Run(ctx) })
+	wg.Go(func() { New(Options{Store: s, Caller: poster(receiver), Truth: ledger}).Run(ctx) })
 	_, err = io.Copy(io.Discard, os.Stdin)
 	cancel()
 	wg.Wait()
-	return errors.Join(err, s.Close())
+	return errors.Join(err, s.Close(), ledger.Close())
 }
 
 // poster is a Caller that posts to a URL, with what the call is of in the query.
@@ -99,6 +104,7 @@ func (r *receiver) latest() (pid int, at time.Time) {
 type members struct {
 	t        *testing.T
 	dsn, url string
+	ledgers  string // a folder
 	running  map[int]*member
 }
 
@@ -115,7 +121,7 @@ func (m *members) add() {
 		m.t.Fatal(err)
 	}
 	one := &member{cmd: exec.Command(self), log: new(strings.Builder)}
-	one.cmd.Env = append(os.Environ(), memberEnv+"="+m.dsn, receiverEnv+"="+m.url)
+	one.cmd.Env = append(os.Environ(), memberEnv+"="+m.dsn, receiverEnv+"="+m.url, ledgersEnv+"="+m.ledgers)
 	one.cmd.Stderr = one.log
 	if one.stdin, err = one.cmd.StdinPipe(); err != nil {
 		m.t.Fatal(err)
@@ -172,8 +178,9 @@ func TestFailoverOnSQLite(t *testing.T) {
 	testFailover(t, filepath.Join(t.TempDir(), "cron.db"), 1, false)
 }
 
-// No instant is called twice, and none is left out but while nobody led, which is
-// never longer than Takeover.
+// No instant is called twice, and none is left out: the history has it as succeeded,
+// and then it was called, or as begun by a leader that was killed, unless that leader's
+// ledger says that it was skipped, or waited. Nobody leads for longer than Takeover.
 func testFailover(t *testing.T, dsn string, kills int, stop bool) {
 	r := &receiver{counts: map[string]map[time.Time]int{}}
 	server := httptest.NewServer(r)
@@ -189,7 +196,7 @@ func testFailover(t *testing.T, dsn string, kills int, stop bool) {
 			t.Fatal(err)
 		}
 	}
-	m := &members{t: t, dsn: dsn, url: server.URL, running: map[int]*member{}}
+	m := &members{t: t, dsn: dsn, url: server.URL, ledgers: t.TempDir(), running: map[int]*member{}}
 	defer m.stop()
 	for range 3 {
 		m.add()
@@ -217,32 +224,42 @@ func testFailover(t *testing.T, dsn string, kills int, stop bool) {
 	if longest(gaps) > Takeover {
 		t.Errorf("nobody called for %s", longest(gaps))
 	}
-	hold(t, 1200*time.Millisecond)
 	end := time.Now()
+	awaitCalls(t, r, jobs, end)
 	m.stop()
 
-	restarted := lostInCall(t, s)
-	missing, lost := 0, 0
+	history, ledger := outcomes(t, s), m.read()
+	late, lost, skipped, waited := 0, 0, 0, 0
 	for name, every := range jobs {
-		for at := gridBefore(began, every).Add(every); at.Before(end.Add(-time.Second)); at = at.Add(every) {
-			switch n := r.counts[name][at]; {
-			case n == 1:
+		for at := gridBefore(began, every).Add(every); at.Before(end); at = at.Add(every) {
+			key := instantOf{name, at.UnixNano()}
+			outcome, wrote, n := history[key], ledger[key], r.counts[name][at]
+			switch {
 			case n > 1:
 				t.Errorf("%s was called %d times for %s", name, n, at)
-			case inGap(gaps, at):
-				missing++
-			case restarted[name+at.Format(time.RFC3339)]:
-				lost++ // begun, and its leader killed before the call was made
+			case outcome == "succeeded 1 row" && n == 1:
+				if wrote.late {
+					late++
+				}
+			case outcome == "failed "+store.ServerRestarted:
+				lost++ // begun, and its leader gone before it could say how it ended
+			case outcome == "" && n == 0 && wrote.skipped:
+				skipped++
+			case outcome == "" && n == 0 && wrote.pending && gaps[len(gaps)-1].gone.After(at):
+				waited++ // for the run before, and its leader gone
 			default:
-				t.Errorf("%s was not called for %s; nobody led in %v", name, at, gaps)
+				t.Errorf("%s for %s was called %d times; its history says %q, the ledgers %+v; nobody led in %v", name, at, n, outcome, wrote, gaps)
 			}
 		}
+	}
+	if late == 0 {
+		t.Error("nothing was made up for: this shows nothing")
 	}
 	if len(r.counts["unreadable"]) > 0 {
 		t.Error("unreadable calls")
 	}
-	t.Logf("in %s: calls of a job of 1 second again %s after a kill at the latest, %s in all; %d instants left out meanwhile, %d lost between begin and call",
-		end.Sub(began), killed, longest(gaps), missing, lost)
+	t.Logf("in %s: calls of a job of 1 second again %s after a kill at the latest, %s in all; %d instants made up for, %d lost in a kill, %d skipped, %d lost waiting",
+		end.Sub(began), killed, longest(gaps), late, lost, skipped, waited)
 }
 
 // gap is when a leader was gone, and when the next one called.
@@ -255,8 +272,81 @@ func longest(gaps []gap) (d time.Duration) {
 	return d
 }
 
-func inGap(gaps []gap, at time.Time) bool {
-	return slices.ContainsFunc(gaps, func(g gap) bool { return !at.Before(g.gone) && !at.After(g.called) })
+// instantOf is an instant of a job, in Unix nanoseconds.
+type instantOf struct {
+	job string
+	at  int64
+}
+
+// inLedgers is what the ledgers say of an instant.
+type inLedgers struct {
+	pending, skipped bool
+	late             bool // it was begun by a leader that did not lead yet when it fell due
+}
+
+// read reads the ledgers of all members, killed ones included.
+func (m *members) read() map[instantOf]inLedgers {
+	m.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(m.ledgers, "*.jsonl"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	out := map[instantOf]inLedgers{}
+	for _, path := range paths {
+		ledger, _, err := truth.Open(path, 1)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		var led time.Time
+		for r, err := range ledger.Records(truth.Cron) {
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			key := instantOf{r.Name, r.Due.UnixNano()}
+			wrote := out[key]
+			switch r.Event {
+			case "leader_won":
+				led = r.At
+			case "fired":
+				wrote.late = led.After(r.Due)
+			case "pending":
+				wrote.pending = true
+			case "skipped_overlap":
+				wrote.skipped = true
+			}
+			out[key] = wrote
+		}
+		if err := ledger.Close(); err != nil {
+			m.t.Error(err)
+		}
+	}
+	return out
+}
+
+// awaitCalls waits until each job was called for an instant since the one given.
+func awaitCalls(t *testing.T, r *receiver, jobs map[string]time.Duration, since time.Time) {
+	t.Helper()
+	began := time.Now()
+	for name := range jobs {
+		for !r.calledSince(name, since) {
+			if time.Since(began) > 30*time.Second {
+				t.Fatalf("%s is not called any more", name)
+			}
+			hold(t, 5*time.Millisecond)
+		}
+	}
+}
+
+// calledSince says whether a job was called for an instant since the one given.
+func (r *receiver) calledSince(job string, since time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for at := range r.counts[job] {
+		if !at.Before(since) {
+			return true
+		}
+	}
+	return false
 }
 
 // awaitCaller waits for a call from another process than the one given.
@@ -284,19 +374,19 @@ func hold(t *testing.T, d time.Duration) {
 	}
 }
 
-// lostInCall reads which runs a killed leader had begun, by job and instant.
-func lostInCall(t *testing.T, s *store.Store) map[string]bool {
+// outcomes reads what became of each instant: the status and the message.
+func outcomes(t *testing.T, s *store.Store) map[instantOf]string {
 	t.Helper()
 	runs, rerr := s.Runs(t.Context(), store.RunQuery{Limit: 10_000})
 	jobs, jerr := s.Jobs(t.Context())
 	if err := errors.Join(rerr, jerr); err != nil {
 		t.Fatal(err)
 	}
-	out := map[string]bool{}
+	out := map[instantOf]string{}
 	for _, run := range runs {
 		for _, job := range jobs {
-			if job.ID == run.JobID && run.ReturnMessage == "server restarted" {
-				out[job.Name+run.ScheduledAt.Format(time.RFC3339)] = true
+			if job.ID == run.JobID {
+				out[instantOf{job.Name, run.ScheduledAt.UnixNano()}] = run.Status + " " + run.ReturnMessage
 			}
 		}
 	}

@@ -26,6 +26,9 @@ func (t *term) begin(ctx, runs context.Context) error {
 	})
 	for _, task := range ready {
 		for !task.running && task.backlog.count > 0 && t.running < t.s.o.MaxRunning {
+			if ctx.Err() != nil {
+				return errShutdown
+			}
 			if err := t.beginOne(ctx, runs, task); err != nil {
 				return err
 			}
@@ -56,7 +59,9 @@ func (t *term) beginOne(ctx, runs context.Context, task *task) error {
 		return err
 	})
 	if err != nil {
-		t.s.record(task.name(), "", "missed", run.ScheduledAt, err.Error())
+		if !t.firedNow(task, task.backlog.popped) { // else it is the next leader's
+			t.s.record(task.name(), "", "missed", run.ScheduledAt, err.Error())
+		}
 		return err
 	}
 	if !fresh {

@@ -27,7 +27,7 @@ type term struct {
 	lap      int64
 	running  int
 	finished chan int64 // ids of jobs whose run has ended
-	fired    []firing   // of the tick that goes on
+	fired    []firing   // of the tick that goes on, or has failed; what is skipped included
 	reboot   bool       // @reboot is still to fire
 	resumed  time.Time  // where jobs of N seconds go on; zero where they begin
 }
@@ -54,7 +54,7 @@ func newTerm(s *Scheduler, lease *store.Lease, began time.Time) *term {
 }
 
 // run fires until the lease is lost or ctx ends, and returns the reason. No run of
-// it lasts when it returns.
+// it lasts when it returns, and what was due and has not begun is recorded as missed.
 func (t *term) run(ctx context.Context) (why error) {
 	runs, cancel := context.WithCancelCause(ctx)
 	defer func() {
@@ -66,12 +66,9 @@ func (t *term) run(ctx context.Context) (why error) {
 		for ; t.running > 0; t.running-- {
 			<-t.finished
 		}
+		t.giveUpAll(cause)
 	}()
-	// Runs without a process end here, before any of their jobs begins again.
-	if err := t.withPatience(ctx, func(ctx context.Context) error {
-		_, err := t.lease.FailUnfinished(ctx, t.s.now())
-		return err
-	}); err != nil {
+	if err := t.failUnfinished(ctx); err != nil {
 		return err
 	}
 	timer := time.NewTimer(0)
@@ -102,10 +99,29 @@ func (t *term) run(ctx context.Context) (why error) {
 	}
 }
 
+// failUnfinished ends the runs that are left without a process, before any of their
+// jobs begins again.
+func (t *term) failUnfinished(ctx context.Context) error {
+	var lost []store.Unfinished
+	err := t.withPatience(ctx, func(ctx context.Context) (err error) {
+		lost, err = t.lease.FailUnfinished(ctx, t.s.now())
+		return err
+	})
+	for _, run := range lost {
+		t.s.record(run.Job, strconv.FormatInt(run.RunID, 10), "lost", run.ScheduledAt, store.ServerRestarted)
+	}
+	return err
+}
+
 // tick fires what is due by now.
 func (t *term) tick(ctx, runs context.Context) error {
 	t.load(ctx)
 	now := t.s.now()
+	if !t.last.IsZero() && now.Sub(t.last) > leaseTTL { // another may lead by now, and have fired what is due
+		if err := t.withPatience(ctx, func(ctx context.Context) error { return t.lease.Tick(ctx, t.last, t.lap) }); err != nil {
+			return err
+		}
+	}
 	if !t.last.IsZero() && !now.After(t.last.Add(-time.Minute)) {
 		t.lap++
 		t.s.record("", "", "clock_back", time.Time{}, fmt.Sprintf("by %s", t.last.Sub(now)))
@@ -118,12 +134,16 @@ func (t *term) tick(ctx, runs context.Context) error {
 		t.fireDue(task, dues, now)
 	}
 	t.reboot = false
-	err := t.begin(ctx, runs)
-	t.notePending()
-	if err != nil {
+	if err := t.begin(ctx, runs); err != nil {
 		return err
 	}
-	return t.withPatience(ctx, func(ctx context.Context) error { return t.lease.Tick(ctx, now, t.lap) })
+	t.noteWaiting()
+	err := t.withPatience(ctx, func(ctx context.Context) error { return t.lease.Tick(ctx, now, t.lap) })
+	if err == nil {
+		clear(t.fired)
+		t.fired = t.fired[:0]
+	}
+	return err
 }
 
 // inOrder returns the active tasks in the order of their jobs' ids.
@@ -149,43 +169,39 @@ func (t *term) fireDue(task *task, dues []Due, now time.Time) {
 		}
 	}
 	seconds, leftOut := task.everyDue(now)
-	if leftOut > 0 {
-		t.s.record(task.name(), "", "missed", seconds[0].Add(-task.schedule.Every()), fmt.Sprintf("%d instants up to this one", leftOut))
-	}
+	t.noteLeftOut(task, seconds, leftOut)
 	room := 1 // one that is due, and one that can begin at once
 	if !task.running && t.running < t.s.o.MaxRunning {
 		room = 2
 	}
 	for _, at := range seconds {
 		if task.backlog.count >= room {
-			t.s.record(task.name(), "", "skipped_overlap", at, "a run is due already")
+			t.fired = append(t.fired, firing{task: task, at: at})
 			continue
 		}
 		t.fire(task, at)
 	}
 }
 
+// noteLeftOut records the instants before the first of dues that a job of seconds
+// leaves out: each, or all in one record where they are many.
+func (t *term) noteLeftOut(task *task, dues []time.Time, n int64) {
+	if n == 0 {
+		return
+	}
+	every := task.schedule.Every()
+	if n > maxMissed {
+		t.s.record(task.name(), "", "missed", dues[0].Add(-every), fmt.Sprintf("%d instants up to this one", n))
+		return
+	}
+	for ; n > 0; n-- {
+		t.s.record(task.name(), "", "missed", dues[0].Add(-every*time.Duration(n)), "the clock has leapt over it")
+	}
+}
+
 // fire gives a task one run more that is due.
 func (t *term) fire(task *task, at time.Time) {
 	t.fired = append(t.fired, firing{task, at, task.backlog.push(task.schedule, at)})
-}
-
-// firing is an instant at which a job has fired, and its place in the backlog.
-type firing struct {
-	task  *task
-	at    time.Time
-	place int
-}
-
-// notePending records what has fired and could not begin.
-func (t *term) notePending() {
-	for _, f := range t.fired {
-		if waiting := f.place - f.task.backlog.popped; waiting > 0 {
-			t.s.record(f.task.name(), "", "pending", f.at, strconv.Itoa(waiting-1)+" before it")
-		}
-	}
-	clear(t.fired)
-	t.fired = t.fired[:0]
 }
 
 // load brings the tasks in line with the table of jobs. Where it cannot be read,
@@ -228,19 +244,10 @@ func (t *term) load(ctx context.Context) {
 	}
 }
 
-// withPatience runs a statement of the leader's, which must not take long.
+// withPatience runs a statement of the leader's, which must not take long. The end of
+// ctx does not cut it short, so that what it has done is known.
 func (t *term) withPatience(ctx context.Context, statement func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	return statement(ctx)
-}
-
-// stop cancels a task's run, and what is due of it.
-func (t *term) stop(task *task) {
-	for ; task.backlog.count > 0; task.backlog.pop() {
-		t.s.record(task.name(), "", "missed", task.backlog.oldest(), errJobCanceled.Error())
-	}
-	if task.cancel != nil {
-		task.cancel(errJobCanceled)
-	}
 }

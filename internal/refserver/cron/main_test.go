@@ -10,7 +10,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if dsn := os.Getenv(memberEnv); dsn != "" {
-		if err := runMember(dsn, os.Getenv(receiverEnv)); err != nil {
+		if err := runMember(dsn, os.Getenv(receiverEnv), os.Getenv(ledgersEnv)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -132,7 +132,7 @@ func (p *PgCron) Runs(ctx context.Context, q store.RunQuery) ([]store.Run, error
 			WHERE job_pid = d.job_pid AND asked_at BETWEEN d.start_time - interval '5 s' AND coalesce(d.end_time, now()) + interval '5 s'
 			ORDER BY runid LIMIT 1
 		) r ON true
-		WHERE ($1 = 0 OR d.jobid = $1) AND ($2 = 0 OR d.runid < $2) ORDER BY d.runid DESC LIMIT $3`, q.JobID, q.Before, q.Limit)
+		WHERE ($1::bigint = 0 OR d.jobid = $1) AND ($2::bigint = 0 OR d.runid < $2) ORDER BY d.runid DESC LIMIT $3`, q.JobID, q.Before, q.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("read cron.job_run_details: %w", err)
 	}

@@ -17,6 +17,10 @@ const channel = "edgeload_run"
 // is not one job's alone and the caller does not say, the function's name stands
 // for it. pg_cron does not tell a command for which minute it runs: it is the one
 // in which it does.
+//
+// invoke runs with its owner's rights. pg_temp is named last in its search_path
+// because it is searched first where it is not named: a caller's own temporary type
+// would stand for one of the system's.
 const pgCronSchema = `
 CREATE SCHEMA IF NOT EXISTS edgeload;
 CREATE TABLE IF NOT EXISTS edgeload.run (
@@ -37,7 +41,7 @@ CREATE INDEX IF NOT EXISTS run_unclaimed ON edgeload.run (runid) WHERE claimed_a
 CREATE INDEX IF NOT EXISTS run_asked_at ON edgeload.run (asked_at);
 CREATE OR REPLACE FUNCTION edgeload.invoke(
 	function TEXT, body JSONB DEFAULT '{}', job TEXT DEFAULT NULL, timeout_milliseconds INTEGER DEFAULT NULL
-) RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $invoke$
+) RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $invoke$
 #variable_conflict use_column
 DECLARE
 	now_at  CONSTANT TIMESTAMPTZ := clock_timestamp();

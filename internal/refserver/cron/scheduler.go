@@ -72,9 +72,6 @@ func New(o Options) *Scheduler {
 	}
 }
 
-// Leading says whether this process leads.
-func (s *Scheduler) Leading() bool { return s.leading.Load() }
-
 // Stats is the state of a Scheduler; what it has done is in ground truth. In a process
 // that does not lead, nothing runs and nothing is due.
 type Stats struct {

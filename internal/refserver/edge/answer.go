@@ -32,8 +32,7 @@ type answer struct {
 	// Where there is an idle timeout. Writes only leave their instant here; the
 	// timeout's timer looks when it fires.
 	timed   bool
-	start   time.Time
-	last    atomic.Int64 // end of the last write, in nanoseconds from start
+	last    atomic.Int64 // end of the last write, in nanoseconds from the request's start
 	writing atomic.Bool
 }
 
@@ -92,7 +91,7 @@ func (a *answer) Write(b []byte) (int, error) {
 
 // wrote notes that a write has ended now.
 func (a *answer) wrote() {
-	a.last.Store(int64(time.Since(a.start)))
+	a.last.Store(int64(time.Since(a.inv.start)))
 	a.writing.Store(false)
 }
 
@@ -212,6 +211,24 @@ func (a *answer) Flush() { _ = a.FlushError() } // the interface has no place fo
 // Hijack hands the connection over, as WebSocket upgrades need. The request is
 // acknowledged by it; the connection is cut when the worker dies.
 func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := a.takeOver()
+	if err != nil || a.inv == nil {
+		return conn, rw, err
+	}
+	if err := a.inv.worker.pool.upgraded(a.inv, conn); err != nil {
+		_ = conn.Close() // the worker died
+		return nil, nil, err
+	}
+	return conn, rw, nil
+}
+
+// takeOver hijacks the connection, which a limit strikes before or no more: its
+// deadlines would stay with the socket.
+func (a *answer) takeOver() (net.Conn, *bufio.ReadWriter, error) {
+	if a.inv != nil {
+		a.inv.mu.Lock()
+		defer a.inv.mu.Unlock()
+	}
 	if a.stopped.Load() {
 		return nil, nil, a.reason()
 	}
@@ -222,11 +239,7 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	a.hijacked = true
 	a.status = http.StatusSwitchingProtocols
 	if a.inv != nil {
-		a.inv.over()
-		if err := a.inv.worker.pool.upgraded(a.inv, conn); err != nil {
-			_ = conn.Close() // the worker died
-			return nil, nil, err
-		}
+		a.inv.finish()
 	}
 	return conn, rw, nil
 }

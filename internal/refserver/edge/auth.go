@@ -63,6 +63,9 @@ func (a *Auth) verify(header string) (Role, *denial) {
 		if algorithm = t.Method.Alg(); algorithm != jwt.SigningMethodHS256.Alg() {
 			return nil, jwt.ErrTokenUnverifiable
 		}
+		if _, critical := t.Header["crit"]; critical { // RFC 7515, section 4.1.11: no extension is known here
+			return nil, jwt.ErrTokenUnverifiable
+		}
 		if len(a.Secret) == 0 {
 			return nil, jwt.ErrInvalidKey
 		}

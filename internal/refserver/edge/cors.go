@@ -23,9 +23,9 @@ func cors(next http.Handler) http.Handler {
 			http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 		},
 		AllowedHeaders: append([]string{
-			"authorization", "x-client-info", "apikey", "content-type", "accept", "last-event-id", "x-api-key", "anthropic-version",
+			"authorization", "x-client-info", "apikey", "content-type", "x-region", "accept", "last-event-id", "x-api-key", "anthropic-version",
 		}, wire.SimHeaders()...),
-		ExposedHeaders: []string{HeaderErrorCode},
+		ExposedHeaders: []string{HeaderErrorCode, wire.HeaderJobID, "Retry-After"},
 		MaxAge:         int(preflightAge.Seconds()),
 	}).Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

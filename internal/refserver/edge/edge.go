@@ -131,9 +131,9 @@ func New(opts Options) *Server {
 
 	mux := http.NewServeMux()
 	for _, f := range opts.Functions {
-		p := newPool(s, f, max(1, opts.Workers))
+		p := newPool(s, f, max(1, opts.Workers), metrics.of(f.Name))
 		s.pools = append(s.pools, p)
-		handler := &served{pool: p, metrics: metrics.of(f.Name)}
+		handler := &served{pool: p}
 		mux.Handle(PathFunctions+f.Name, handler)
 		mux.Handle(PathFunctions+f.Name+"/", handler)
 	}

@@ -23,6 +23,9 @@ func (p *pool) setFault(on bool) {
 		return
 	}
 	for w := range p.live {
+		if w.state == booting {
+			continue // it meets the fault when it has booted, if that is still on
+		}
 		w.retire("the boot fault was switched on")
 		w.dropIfIdle()
 	}

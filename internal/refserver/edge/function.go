@@ -36,6 +36,7 @@ var ErrTooManyTasks = errors.New("too many background tasks are pending")
 type Invocation struct {
 	worker *Worker
 	cancel context.CancelCauseFunc
+	start  time.Time
 	answer answer
 	role   Role
 
@@ -200,7 +201,6 @@ func (inv *Invocation) watch(limit time.Duration) {
 	}
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	inv.answer.start = time.Now()
 	inv.answer.timed = true
 	inv.timer = time.AfterFunc(limit, func() { inv.checkIdle(limit) })
 }
@@ -214,7 +214,7 @@ func (inv *Invocation) checkIdle(limit time.Duration) {
 		return
 	}
 	a := &inv.answer
-	if left := limit - (time.Since(a.start) - time.Duration(a.last.Load())); left > 0 {
+	if left := limit - (time.Since(inv.start) - time.Duration(a.last.Load())); left > 0 {
 		inv.timer.Reset(left)
 		return
 	}
@@ -229,9 +229,14 @@ func (inv *Invocation) checkIdle(limit time.Duration) {
 func (inv *Invocation) over() (idle bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
+	inv.finish()
+	return inv.idle
+}
+
+// finish is over for who holds mu.
+func (inv *Invocation) finish() {
 	inv.done = true
 	if inv.timer != nil {
 		inv.timer.Stop()
 	}
-	return inv.idle
 }

@@ -21,7 +21,12 @@ type reply struct {
 // call sends a request and waits for the end of its answer.
 func call(h http.Handler, path string) reply { return callIn(context.Background(), h, path) }
 
-func callIn(ctx context.Context, h http.Handler, path string) (r reply) {
+func callIn(ctx context.Context, h http.Handler, path string) reply {
+	return answerOf(ctx, h, path, func(rec *httptest.ResponseRecorder) http.ResponseWriter { return rec })
+}
+
+// answerOf sends a request whose answer goes to what writer makes of a recorder.
+func answerOf(ctx context.Context, h http.Handler, path string, writer func(*httptest.ResponseRecorder) http.ResponseWriter) (r reply) {
 	r.ResponseRecorder = httptest.NewRecorder()
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -32,7 +37,7 @@ func callIn(ctx context.Context, h http.Handler, path string) (r reply) {
 			r.cut = true
 		}
 	}()
-	h.ServeHTTP(r, httptest.NewRequestWithContext(ctx, http.MethodGet, PathFunctions+path, nil))
+	h.ServeHTTP(writer(r.ResponseRecorder), httptest.NewRequestWithContext(ctx, http.MethodGet, PathFunctions+path, nil))
 	return r
 }
 

@@ -24,7 +24,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}, []string{"function", "code"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "refserver_function_requests_in_flight",
-			Help: "Requests that a function is answering.",
+			Help: "Requests that a function is answering, and sockets that are open.",
 		}, []string{"function"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "refserver_function_duration_seconds",

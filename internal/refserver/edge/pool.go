@@ -30,6 +30,8 @@ type pool struct {
 	name   string
 	load   func(*Worker) (http.Handler, error)
 
+	metrics functionMetrics
+
 	mu       sync.Mutex
 	slots    []*Worker // round-robin; nil: to be booted by the next request that comes to it
 	next     int
@@ -48,9 +50,9 @@ type waiter struct {
 	given chan error // nil: inv has its worker
 }
 
-func newPool(s *Server, f Function, slots int) *pool {
+func newPool(s *Server, f Function, slots int, m functionMetrics) *pool {
 	return &pool{
-		server: s, name: f.Name, load: f.Load,
+		server: s, name: f.Name, load: f.Load, metrics: m,
 		slots: make([]*Worker, slots), live: make(map[*Worker]struct{}), drained: make(chan struct{}),
 		counts: counts{ended: make(map[ending]uint64)},
 	}
@@ -81,20 +83,19 @@ func (p *pool) protect(what string, f func()) {
 }
 
 // enter gives the invocation a worker that has booted. The errors are a waitError, a
-// *BootError, or the cause of the end of ctx, the invocation's.
+// *BootError, an *EndError, or the cause of the end of ctx, the invocation's; the
+// request is counted by then.
 func (p *pool) enter(ctx context.Context, inv *Invocation) error {
 	p.mu.Lock()
 	if p.draining {
-		p.counts.refused++
-		p.unlock()
-		return errDraining
+		defer p.unlock()
+		return p.turnedAway(errDraining)
 	}
 	var w *waiter
 	if len(p.waiting) > 0 || !p.admit(inv) {
 		if len(p.waiting) >= p.server.maxWaiting {
-			p.counts.refused++
-			p.unlock()
-			return errQueue
+			defer p.unlock()
+			return p.turnedAway(errQueue)
 		}
 		w = &waiter{inv: inv, given: make(chan error, 1)}
 		p.waiting = append(p.waiting, w)
@@ -132,21 +133,19 @@ func (p *pool) await(ctx context.Context, w *waiter, late <-chan time.Time) (err
 	p.mu.Lock()
 	defer p.unlock()
 	i := slices.Index(p.waiting, w)
-	if i < 0 { // it was given one at the same moment
-		if given := <-w.given; given != nil {
-			return given
-		}
-		if ctx.Err() == nil {
-			return nil
-		}
-		_ = p.leave(w.inv) // err says why
-		return err
+	if i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		return p.turnedAway(err)
 	}
-	p.waiting = slices.Delete(p.waiting, i, i+1)
-	if errors.Is(err, errNoWorker) {
-		p.counts.refused++
+	// It was given one at the same moment. The timer of late has fired, so that a wait
+	// for the boot would have no end.
+	if given := <-w.given; given != nil {
+		return given
 	}
-	return err
+	if errors.Is(err, errNoWorker) && w.inv.worker.state != booting {
+		return nil
+	}
+	return p.giveUp(w.inv, err)
 }
 
 // awaitBoot waits until the invocation's worker has started.
@@ -160,18 +159,33 @@ func (p *pool) awaitBoot(ctx context.Context, inv *Invocation, late <-chan time.
 	}
 	p.mu.Lock()
 	defer p.unlock()
-	switch {
-	case inv.worker.bootErr != nil:
-		err = inv.worker.bootErr
-	case inv.ended != nil:
-		err = inv.ended
-	case err == nil:
+	if err == nil && inv.worker.bootErr == nil && inv.ended == nil {
 		return nil
 	}
-	if errors.Is(err, errNoWorker) {
+	return p.giveUp(inv, err)
+}
+
+// giveUp takes from the invocation, which is not to run, the worker it was given. The
+// worker's own end comes before err; a request that died with its worker was counted
+// then.
+func (p *pool) giveUp(inv *Invocation, err error) error {
+	if inv.worker.bootErr != nil {
+		err = inv.worker.bootErr
+	}
+	if end := p.leave(inv); end != nil {
+		return end
+	}
+	return p.turnedAway(err)
+}
+
+// turnedAway counts a request that gets no worker, by the error that it returns.
+func (p *pool) turnedAway(err error) error {
+	var idle idleError
+	if errors.As(err, &idle) {
+		p.counts.idle++
+	} else {
 		p.counts.refused++
 	}
-	_ = p.leave(inv) // err says why
 	return err
 }
 

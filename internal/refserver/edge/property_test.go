@@ -3,8 +3,11 @@ package edge
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,6 +17,37 @@ import (
 
 	"github.com/edgeload/edgeload/internal/refserver/truth"
 )
+
+// outcome is how a request ended: each in one way.
+type outcome int
+
+const (
+	answered outcome = iota // by its function
+	refused
+	idle
+	killed
+	tooBig
+)
+
+// outcomeOf tells how a request ended from what its client saw.
+func outcomeOf(t interface{ Errorf(string, ...any) }, r reply) outcome {
+	body := r.Body.String()
+	switch {
+	case r.cut, r.Code == http.StatusServiceUnavailable && strings.Contains(body, "the worker ended"):
+		return killed
+	case r.Code == http.StatusServiceUnavailable:
+		return refused
+	case r.Code == http.StatusGatewayTimeout:
+		return idle
+	case r.Code == StatusLimit && strings.Contains(body, "the response is larger"):
+		return tooBig
+	case r.Code == StatusLimit:
+		return killed
+	case r.Code != http.StatusOK:
+		t.Errorf("answered %d %s", r.Code, body)
+	}
+	return answered
+}
 
 // TestWorkerLife plays random traffic against random limits, and keeps the books of
 // tasks, requests and workers beside the server's.
@@ -27,8 +61,10 @@ func TestWorkerLife(t *testing.T) {
 				Policy:      rapid.SampledFrom([]Policy{PerWorker, PerRequest, OneShot}).Draw(rt, "policy"),
 				WallClock:   rapid.SampledFrom([]time.Duration{0, 8 * time.Second, 20 * time.Second}).Draw(rt, "wall"),
 				Memory:      rapid.SampledFrom([]int64{0, 100}).Draw(rt, "memory"),
-				RequestIdle: rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(rt, "idle"),
-				RequestWait: rapid.SampledFrom([]time.Duration{0, 3 * time.Second}).Draw(rt, "wait"),
+				RequestIdle: rapid.SampledFrom([]time.Duration{0, 5 * time.Second, 600 * time.Millisecond}).Draw(rt, "idle"),
+				RequestWait: rapid.SampledFrom([]time.Duration{0, 3 * time.Second, 500 * time.Millisecond}).Draw(rt, "wait"),
+
+				ResponseBytes: rapid.SampledFrom([]int64{0, 50}).Draw(rt, "response"),
 			},
 			Ledger: truth.New(0),
 		}
@@ -36,7 +72,7 @@ func TestWorkerLife(t *testing.T) {
 			after, sleep, task time.Duration
 			hold               int64
 			socket, leaves     bool
-			fault              bool
+			fault, big         bool
 		}
 		steps := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 			second := func(name string, most int) time.Duration {
@@ -45,7 +81,7 @@ func TestWorkerLife(t *testing.T) {
 			return step{
 				after: second("after", 3), sleep: second("sleep", 12), task: second("task", 25), hold: int64(rapid.IntRange(0, 70).Draw(t, "hold")),
 				socket: rapid.IntRange(0, 4).Draw(t, "socket") == 0, leaves: rapid.IntRange(0, 4).Draw(t, "leaves") == 0,
-				fault: rapid.IntRange(0, 9).Draw(t, "fault") == 0,
+				fault: rapid.IntRange(0, 9).Draw(t, "fault") == 0, big: rapid.IntRange(0, 4).Draw(t, "big") == 0,
 			}
 		}), 1, 25).Draw(rt, "steps")
 		drain := time.Duration(rapid.IntRange(0, 30).Draw(rt, "drain")) * time.Second
@@ -53,6 +89,8 @@ func TestWorkerLife(t *testing.T) {
 
 		synctest.Test(t, func(t *testing.T) {
 			var begun, settled, told, refused, entered atomic.Int64
+			outcomes := make([]outcome, len(steps))
+			sockets := make([]atomic.Bool, len(steps)) // the function has one
 			opts.Functions = []Function{{Name: "f", Load: func(w *Worker) (http.Handler, error) {
 				if unload {
 					w.OnBeforeUnload(func(Reason) {})
@@ -99,7 +137,10 @@ func TestWorkerLife(t *testing.T) {
 						if err != nil {
 							return
 						}
+						sockets[number].Store(true)
 						defer func() { _ = conn.Close() }()
+					} else if do.big && opts.Limits.ResponseBytes > 0 {
+						_, _ = rw.Write(make([]byte, 51)) // refused, and the request's end
 					}
 					select {
 					case <-time.After(do.sleep):
@@ -117,23 +158,24 @@ func TestWorkerLife(t *testing.T) {
 				ended := make(chan struct{})
 				done = append(done, ended)
 				path := fmt.Sprintf("f?%d", i)
-				if do.socket {
-					conn, over := upgrade(s, path)
-					go func() {
-						<-over
-						_ = conn.Close()
-						close(ended)
-					}()
-					continue
-				}
 				go func() {
 					defer close(ended)
+					if do.socket {
+						near, far := net.Pipe()
+						defer func() { _ = near.Close() }()
+						r := answerOf(t.Context(), s, path, func(rec *httptest.ResponseRecorder) http.ResponseWriter { return upgradable{rec, far} })
+						outcomes[i] = outcomeOf(rt, r)
+						if outcomes[i] == answered && !sockets[i].Load() {
+							outcomes[i] = killed // by the time its connection was the function's
+						}
+						return
+					}
 					ctx, leave := context.WithCancel(t.Context())
 					if do.leaves {
 						ctx, leave = context.WithTimeout(t.Context(), time.Second)
 					}
 					defer leave()
-					callIn(ctx, s, path)
+					outcomes[i] = outcomeOf(rt, callIn(ctx, s, path))
 				}()
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), drain)
@@ -154,6 +196,14 @@ func TestWorkerLife(t *testing.T) {
 			}
 			if st.RequestsNow != 0 || st.SocketsNow != 0 || st.WaitingNow != 0 || len(st.Workers) != 0 {
 				rt.Errorf("something is left: %+v", st)
+			}
+			var books [5]uint64
+			for _, o := range outcomes {
+				books[o]++
+			}
+			if want := [5]uint64{uint64(len(steps)) - st.RequestsRefused - st.IdleTimeouts - st.RequestsKilled - st.TooBig,
+				st.RequestsRefused, st.IdleTimeouts, st.RequestsKilled, st.TooBig}; books != want {
+				rt.Errorf("answered, refused, idle, killed, too big: clients saw %v, the server counts %v: %+v", books, want, st)
 			}
 			var killed uint64
 			for _, n := range st.Killed {

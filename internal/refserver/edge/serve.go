@@ -15,22 +15,18 @@ import (
 var errCut = errors.New("server cut the request at the drain deadline")
 
 // served is a function as requests come to it.
-type served struct {
-	pool    *pool
-	metrics functionMetrics
-}
+type served struct{ pool *pool }
 
 // ServeHTTP answers one request in a worker.
 func (f *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
-	f.metrics.inFlight.Inc()
+	f.pool.metrics.inFlight.Inc()
 	s := f.pool.server
-	inv := &Invocation{body: r.ContentLength != 0}
+	inv := &Invocation{start: time.Now(), body: r.ContentLength != 0}
 	inv.answer.ResponseWriter = w
 	inv.answer.inv = inv
 	inv.answer.limits = &s.limits
 	inv.answer.buffers = s.limits.buffers()
-	defer f.end(inv, r, start)
+	defer f.end(inv, r)
 
 	if s.auth.guardsFunctions() && r.Method != http.MethodOptions {
 		role, refusal := s.auth.verify(r.Header.Get("Authorization"))
@@ -87,17 +83,15 @@ func (f *served) conclude(inv *Invocation, reason any) {
 		p.unlock()
 		return
 	}
-	if a.tooBig {
+	end, idle := p.leave(inv), inv.over()
+	switch {
+	case a.hijacked, end != nil: // answered by the upgrade; killed, and counted then
+	case idle:
+		p.counts.idle++
+	case a.tooBig:
 		p.counts.tooBig++
 	}
-	end := p.leave(inv)
 	p.unlock()
-	idle := inv.over()
-	if idle && end == nil {
-		p.mu.Lock()
-		p.counts.idle++
-		p.mu.Unlock()
-	}
 	err, isError := reason.(error)
 	aborted := isError && errors.Is(err, http.ErrAbortHandler)
 	if reason != nil && !aborted {
@@ -130,32 +124,32 @@ func (f *served) conclude(inv *Invocation, reason any) {
 	}
 }
 
-// end counts a request that has ended, and lets go of it where a socket goes on.
-func (f *served) end(inv *Invocation, r *http.Request, start time.Time) {
-	f.count(inv, r, start)
+// end counts a request that has ended. One that goes on as a socket it only lets go
+// of: that is counted when the socket is closed.
+func (f *served) end(inv *Invocation, r *http.Request) {
 	if inv.returned {
 		inv.drop()
+		return
 	}
-}
-
-// count notes a request that has ended.
-func (f *served) count(inv *Invocation, r *http.Request, start time.Time) {
-	took := time.Since(start)
-	f.metrics.inFlight.Dec()
-	f.metrics.duration.Observe(took.Seconds())
 	a := &inv.answer
 	status := a.status
 	if status == 0 {
 		status = http.StatusOK // what net/http answers for a handler that wrote nothing
 	}
 	left := !a.hijacked && !a.stopped.Load() && r.Context().Err() != nil && !errors.Is(context.Cause(r.Context()), errCut)
-	if left {
-		f.metrics.aborted.Inc()
+	f.pool.ended(r.Context(), r.Method, status, time.Since(inv.start), left)
+}
+
+// ended counts a request that has ended.
+func (p *pool) ended(ctx context.Context, method string, status int, took time.Duration, aborted bool) {
+	p.metrics.inFlight.Dec()
+	p.metrics.duration.Observe(took.Seconds())
+	if aborted {
+		p.metrics.aborted.Inc()
 	}
-	f.metrics.requests.WithLabelValues(f.pool.name, strconv.Itoa(status)).Inc()
-	log := f.pool.server.log
-	if log.Enabled(r.Context(), slog.LevelDebug) {
-		log.Debug("request", "function", f.pool.name, "method", r.Method, "status", status, "took", took, "aborted", left)
+	p.metrics.requests.WithLabelValues(p.name, strconv.Itoa(status)).Inc()
+	if log := p.server.log; log.Enabled(ctx, slog.LevelDebug) {
+		log.Debug("request", "function", p.name, "method", method, "status", status, "took", took, "aborted", aborted)
 	}
 }
 

@@ -1,14 +1,19 @@
 package edge
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/edgeload/edgeload/internal/wire"
 )
 
 // takeover is a function that takes its connection over, detaches, and returns.
@@ -91,5 +96,72 @@ func TestDetachedSocketIsCutWithItsWorker(t *testing.T) {
 	closed()
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A socket is in flight, and timed, until it is closed.
+func TestDetachedSocketIsTimedToItsClose(t *testing.T) {
+	s, _, closed := upgraded(t, new(takeover), Options{})
+	shows := func(want ...string) string {
+		t.Helper()
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, wire.PathMetrics, nil))
+		text := rec.Body.String()
+		for _, line := range want {
+			if !strings.Contains(text, line+"\n") {
+				t.Errorf("no %s", line)
+			}
+		}
+		return text
+	}
+	const open = 100 * time.Millisecond
+	time.Sleep(open) // the function has returned
+	shows(`refserver_function_requests_in_flight{function="f"} 1`, `refserver_function_duration_seconds_count{function="f"} 0`)
+	closed()
+	closed() // once is enough
+	text := shows(`refserver_function_requests_in_flight{function="f"} 0`, `refserver_function_duration_seconds_count{function="f"} 1`,
+		`refserver_function_requests_total{code="101",function="f"} 1`)
+	_, after, _ := strings.Cut(text, `refserver_function_duration_seconds_sum{function="f"} `)
+	number, _, _ := strings.Cut(after, "\n")
+	if sum, err := strconv.ParseFloat(number, 64); err != nil || sum < open.Seconds() {
+		t.Errorf("timed %q s, want %v at least", number, open.Seconds())
+	}
+	if st := s.Stats()[0]; st.SocketsNow != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// lateHijack gives the connection up after a while.
+type lateHijack struct {
+	upgradable
+	after time.Duration
+}
+
+func (w lateHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	time.Sleep(w.after)
+	return w.upgradable.Hijack()
+}
+
+// An idle timeout that ends during the upgrade strikes before it or not at all.
+func TestIdleTimeoutDuringAnUpgrade(t *testing.T) {
+	s, _ := one(t, Options{Limits: Limits{RequestIdle: 30 * time.Millisecond}}, handler(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		time.Sleep(10 * time.Millisecond)
+		if err := r.Context().Err(); err != nil {
+			t.Errorf("the socket's request has ended: %v", err)
+		}
+	}))
+	near, far := net.Pipe()
+	defer func() { _ = near.Close() }()
+	answerOf(t.Context(), s, "f", func(rec *httptest.ResponseRecorder) http.ResponseWriter {
+		return lateHijack{upgradable{rec, far}, 100 * time.Millisecond}
+	})
+	if st := s.Stats()[0]; st.IdleTimeouts != 0 {
+		t.Errorf("%+v", st)
 	}
 }

@@ -27,7 +27,9 @@ type ending struct {
 // FunctionStats is what one function's workers have done, and what they do now.
 // Workers balance: Booted = EarlyDropped + the sum of Killed + Terminated + those
 // that live and have booted, but for workers that ended before they had. Tasks
-// balance: TasksBegun = TasksSettled + TasksLost + TasksPending.
+// balance: TasksBegun = TasksSettled + TasksLost + TasksPending. A request is in one at
+// most of RequestsKilled, RequestsRefused, IdleTimeouts and TooBig; else its function
+// has answered it.
 type FunctionStats struct {
 	Function  string `json:"function"`
 	BootFault bool   `json:"boot_fault"`
@@ -39,10 +41,10 @@ type FunctionStats struct {
 	Killed       map[Reason]uint64 `json:"killed"`
 	Terminated   uint64            `json:"terminated"`
 
-	RequestsKilled  uint64  `json:"requests_killed"`       // unacknowledged when their worker died
+	RequestsKilled  uint64  `json:"requests_killed"`       // unacknowledged when their worker died, those that waited for its boot included
 	RequestsWaited  uint64  `json:"requests_waited"`       // found no free worker
-	RequestsRefused uint64  `json:"requests_refused"`      // got none: 503
-	IdleTimeouts    uint64  `json:"requests_idle_timeout"` // sent nothing for too long
+	RequestsRefused uint64  `json:"requests_refused"`      // got none, or one that did not start: 503; whose client left while it waited included
+	IdleTimeouts    uint64  `json:"requests_idle_timeout"` // sent nothing for too long, be it that they had no worker yet
 	TooBig          uint64  `json:"requests_too_big"`      // a buffered response above the limit
 	RequestsNow     int     `json:"requests_unacked"`      // in workers now
 	SocketsNow      int     `json:"sockets"`               // upgraded, and open

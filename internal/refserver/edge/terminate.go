@@ -64,8 +64,7 @@ func (p *pool) drain() {
 	defer p.unlock()
 	p.draining = true
 	for _, w := range p.waiting {
-		w.given <- errDraining
-		p.counts.refused++
+		w.given <- p.turnedAway(errDraining)
 	}
 	p.waiting = nil
 	for w := range p.live {

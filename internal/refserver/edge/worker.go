@@ -12,12 +12,13 @@ import (
 
 // Events of a worker's life, as ground truth has them.
 const (
-	eventBooted     = "booted"
-	eventBootFailed = "boot_failed" // Detail: what Load said
-	eventRetired    = "retired"     // Detail: why
-	eventEarlyDrop  = "early_drop"  // Detail: why it had to go
-	eventKilled     = "killed"      // Detail: the Reason
-	eventTerminated = "terminated"
+	eventBooted       = "booted"
+	eventBootFailed   = "boot_failed"  // Detail: what Load said
+	eventRetired      = "retired"      // Detail: why
+	eventBeforeUnload = "beforeunload" // Detail: the Reason
+	eventEarlyDrop    = "early_drop"   // Detail: why it had to go
+	eventKilled       = "killed"       // Detail: the Reason
+	eventTerminated   = "terminated"
 )
 
 // state is where a worker is in its life.
@@ -68,8 +69,8 @@ type Worker struct {
 
 	drop       string // why it may be dropped once idle; "": it may not
 	unload     []func(Reason)
-	fired      map[Reason]bool
-	unloading  int // handlers of beforeunload that run
+	fired      map[Reason]bool // what beforeunload was recorded for; true: handlers were called
+	unloading  int             // handlers of beforeunload that run
 	leaving    bool
 	terminated bool
 }
@@ -112,6 +113,9 @@ func (w *Worker) boot() {
 	defer p.unlock()
 	if w.state == dead {
 		return
+	}
+	if err == nil && p.fault { // switched on while it loaded
+		err = errBootFault
 	}
 	if err != nil {
 		w.bootErr = &BootError{Function: p.name, Err: err}
@@ -222,15 +226,21 @@ func (w *Worker) terminate() {
 	w.dropIfIdle()
 }
 
-// fire calls the handlers of beforeunload, once for each reason.
+// fire records that beforeunload is due and calls its handlers, once for each reason.
+// A handler that is registered later hears it when the reason comes again.
 func (w *Worker) fire(reason Reason) {
-	if len(w.unload) == 0 || w.fired[reason] {
-		return
-	}
 	if w.fired == nil {
 		w.fired = make(map[Reason]bool)
 	}
-	w.fired[reason] = true
+	told, recorded := w.fired[reason]
+	if !recorded {
+		w.record(eventBeforeUnload, string(reason))
+	}
+	tell := !told && len(w.unload) > 0
+	w.fired[reason] = told || tell
+	if !tell {
+		return
+	}
 	w.unloading++
 	handlers := w.unload[:len(w.unload):len(w.unload)]
 	w.pool.server.background.Go(func() {

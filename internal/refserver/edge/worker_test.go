@@ -81,7 +81,7 @@ func TestWallClockOfEachProfile(t *testing.T) {
 				}
 				wg.Wait()
 				synctest.Wait()
-				want := []string{"1 booted", "1 retired: half of the wall clock has passed", "2 booted", "1 killed: wall_clock"}
+				want := []string{"1 booted", "1 retired: half of the wall clock has passed", "2 booted", "1 beforeunload: wall_clock", "1 killed: wall_clock"}
 				if diff := cmp.Diff(want, events(ledger)); diff != "" {
 					t.Error(diff)
 				}
@@ -244,7 +244,7 @@ func TestPerRequestWaitsForAFreeWorker(t *testing.T) {
 		defer leave()
 		wg.Go(func() { callIn(ctx, s, "f") }) // leaves
 		wg.Wait()
-		if st := s.Stats()[0]; st.RequestsRefused != 2 || st.RequestsWaited != 3 || st.WaitingNow != 0 || st.Booted != 2 || st.RequestsNow != 0 {
+		if st := s.Stats()[0]; st.RequestsRefused != 3 || st.RequestsWaited != 3 || st.WaitingNow != 0 || st.Booted != 2 || st.RequestsNow != 0 {
 			t.Errorf("%+v", st)
 		}
 		// An upgrade acknowledges its request: the worker is free for others.
@@ -345,7 +345,7 @@ func TestBootErrorsAndTheBootFault(t *testing.T) {
 		t.Error("a function that is not served has a fault")
 	}
 	if diff := cmp.Diff([]string{
-		"1 boot_failed: import map is missing", "2 booted", "2 retired: the boot fault was switched on", "2 early_drop: the boot fault was switched on",
+		"1 boot_failed: import map is missing", "2 booted", "2 retired: the boot fault was switched on", "2 beforeunload: early_drop", "2 early_drop: the boot fault was switched on",
 		"3 boot_failed: the boot fault is switched on", "4 booted",
 	}, events(ledger)); diff != "" {
 		t.Error(diff)
@@ -357,7 +357,7 @@ func TestBeforeUnload(t *testing.T) {
 		var mu sync.Mutex
 		var heard []string
 		start := time.Now()
-		s, _ := one(t, Options{Limits: Limits{WallClock: 100 * time.Second, Memory: 1000}}, func(w *Worker) (http.Handler, error) {
+		s, ledger := one(t, Options{Limits: Limits{WallClock: 100 * time.Second, Memory: 1000}}, func(w *Worker) (http.Handler, error) {
 			w.OnBeforeUnload(func(reason Reason) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -401,6 +401,18 @@ func TestBeforeUnload(t *testing.T) {
 		if diff := cmp.Diff([]string{
 			"1 wall_clock 1m30s", "2 early_drop 2m30s", "3 memory 2m31s", "3 early_drop 2m31s", "4 termination 2m32s",
 		}, heard); diff != "" {
+			t.Error(diff)
+		}
+		var due []string
+		for _, e := range events(ledger) {
+			if strings.Contains(e, " beforeunload: ") {
+				due = append(due, e)
+			}
+		}
+		if diff := cmp.Diff([]string{
+			"1 beforeunload: wall_clock", "2 beforeunload: early_drop",
+			"3 beforeunload: memory", "3 beforeunload: early_drop", "4 beforeunload: termination",
+		}, due); diff != "" {
 			t.Error(diff)
 		}
 	})

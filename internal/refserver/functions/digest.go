@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/edgeload/edgeload/internal/refserver/edge"
 	"github.com/edgeload/edgeload/internal/refserver/truth"
@@ -31,6 +32,9 @@ type Users interface {
 // nothing, or {}, and answers {"sent": n}, n being the users that have metrics. Who
 // calls and for which instant is read from the headers X-Cron-Job, X-Cron-Run and
 // X-Cron-Scheduled-At, and ground truth has when the call came and was answered.
+// Where the server verifies tokens, the service role alone is believed: of others the
+// headers are not read, as of a call by hand. The name and the run are UTF-8 of at
+// most truth.MaxText bytes, the instant is one of the years 0 to 9999 in UTC.
 //
 // Runs that overlap or fail can be had on purpose: the body may have "sleep", such as
 // "90s", before the answer, and "status", from 200 to 599, to be answered.
@@ -55,15 +59,10 @@ func (d *morningDigest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !edge.AllowMethod(w, r, http.MethodPost) {
 		return
 	}
-	call := truth.Record{Kind: truth.Cron, Name: r.Header.Get(wire.HeaderCronJob), ID: r.Header.Get(wire.HeaderCronRun), Event: eventReceived}
-	if call.Name == "" {
-		call.Name = NameMorningDigest // called by hand
-	}
+	call := truth.Record{Kind: truth.Cron, Name: NameMorningDigest, Event: eventReceived} // called by hand
 	req, err := readDigest(w, r)
-	if due := r.Header.Get(wire.HeaderCronScheduled); due != "" && err == nil {
-		if call.Due, err = time.Parse(time.RFC3339Nano, due); err != nil {
-			err = fmt.Errorf("header %s: want an instant such as 2026-01-31T09:00:00Z", wire.HeaderCronScheduled)
-		}
+	if role := edge.InvocationOf(r.Context()).Role(); err == nil && (role == "" || role == edge.RoleService) {
+		err = readCaller(r.Header, &call)
 	}
 	if err != nil {
 		edge.WriteError(w, http.StatusBadRequest, "", err.Error())
@@ -99,6 +98,32 @@ func (d *morningDigest) answer(w http.ResponseWriter, r *http.Request, req diges
 		Sent int64 `json:"sent"`
 	}{n})
 	return fmt.Sprint(status)
+}
+
+// readCaller reads which run of which cron job calls, if one does.
+func readCaller(h http.Header, call *truth.Record) error {
+	for _, text := range []struct {
+		header string
+		to     *string
+	}{{wire.HeaderCronJob, &call.Name}, {wire.HeaderCronRun, &call.ID}} {
+		value := h.Get(text.header)
+		if len(value) > truth.MaxText || !utf8.ValidString(value) {
+			return fmt.Errorf("header %s: want at most %d bytes of UTF-8", text.header, truth.MaxText)
+		}
+		if value != "" {
+			*text.to = value
+		}
+	}
+	value := h.Get(wire.HeaderCronScheduled)
+	if value == "" {
+		return nil
+	}
+	due, err := time.Parse(time.RFC3339Nano, value)
+	if year := due.UTC().Year(); err != nil || year < 0 || year > 9999 {
+		return fmt.Errorf("header %s: want an instant such as 2026-01-31T09:00:00Z", wire.HeaderCronScheduled)
+	}
+	call.Due = due
+	return nil
 }
 
 // readDigest reads the request's body, which may be empty.

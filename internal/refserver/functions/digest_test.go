@@ -122,3 +122,64 @@ func TestDigestEndsWithItsWorker(t *testing.T) {
 		t.Errorf("ground truth has %+v", all)
 	}
 }
+
+// TestDigestRefusesHeaders that ground truth could not have as they are.
+func TestDigestRefusesHeaders(t *testing.T) {
+	url, ledger := serveDigest(t, userCount(1), edge.Limits{})
+	longest := strings.Repeat("<", truth.MaxText)
+	for _, tc := range []struct {
+		name, value string
+		status      int
+	}{
+		{wire.HeaderCronJob, strings.Repeat("<", 200_000), 400},
+		{wire.HeaderCronJob, longest + "<", 400},
+		{wire.HeaderCronJob, "\xff", 400},
+		{wire.HeaderCronJob, longest, 200},
+		{wire.HeaderCronJob, "утренний", 200},
+		{wire.HeaderCronRun, longest + "<", 400},
+		{wire.HeaderCronRun, "\xff", 400},
+		{wire.HeaderCronRun, longest, 200},
+		{wire.HeaderCronScheduled, "9999-12-31T23:59:59-23:00", 400}, // the year 10000 in UTC
+		{wire.HeaderCronScheduled, "0000-01-01T00:00:00+23:00", 400},
+		{wire.HeaderCronScheduled, "9999-12-31T23:59:59Z", 200},
+	} {
+		resp, body := postJSON(t, url, ``, tc.name, tc.value)
+		if resp.StatusCode != tc.status || tc.status == 400 && !strings.Contains(string(body), tc.name) {
+			t.Errorf("%s of %d bytes, %.40q: %d %s", tc.name, len(tc.value), tc.value, resp.StatusCode, body)
+		}
+	}
+	if all := records(t, ledger, truth.Cron); len(all) != 2*4 || all[0].Name != longest || all[2].Name != "утренний" || all[4].ID != longest {
+		t.Errorf("ground truth has %+v", all)
+	}
+}
+
+// TestDigestBelievesTheServiceRole alone about who calls, where keys are asked for.
+func TestDigestBelievesTheServiceRole(t *testing.T) {
+	secret := []byte("a secret of at least thirty-two bytes")
+	ledger := truth.New(0)
+	url := serveFunctions(t, edge.Options{
+		Functions: []edge.Function{edge.Shared(NameMorningDigest, MorningDigest(userCount(1), ledger, slog.New(slog.DiscardHandler)))},
+		Auth:      &edge.Auth{Secret: secret, VerifyJWT: true},
+	}) + NameMorningDigest
+	for role, want := range map[edge.Role]string{
+		edge.RoleService: "morning", edge.RoleAnon: NameMorningDigest, edge.RoleAuthenticated: NameMorningDigest,
+	} {
+		key, err := edge.MintKey(secret, role, time.Now().Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ledger.Reset(); err != nil {
+			t.Fatal(err)
+		}
+		resp, body := postJSON(t, url, `{}`, "Authorization", "Bearer "+key,
+			wire.HeaderCronJob, "morning", wire.HeaderCronRun, "17", wire.HeaderCronScheduled, "2026-11-23T09:00:00Z")
+		all := records(t, ledger, truth.Cron)
+		if resp.StatusCode != 200 || len(all) != 2 {
+			t.Fatalf("%s: %d %s, %+v", role, resp.StatusCode, body, all)
+		}
+		heeded := role == edge.RoleService
+		if all[0].Name != want || (all[0].ID == "17") != heeded || all[0].Due.IsZero() == heeded {
+			t.Errorf("%s: ground truth has %+v", role, all)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/edgeload/edgeload/internal/refserver/cron"
 	"github.com/edgeload/edgeload/internal/refserver/edge"
@@ -39,7 +40,7 @@ func (c *CronCaller) Call(ctx context.Context, run cron.Call) (status int, err e
 	}
 	header := http.Header{
 		"Content-Type":           {"application/json"},
-		wire.HeaderCronJob:       {run.Job},
+		wire.HeaderCronJob:       {headerValue(run.Job)},
 		wire.HeaderCronRun:       {strconv.FormatInt(run.RunID, 10)},
 		wire.HeaderCronScheduled: {run.Scheduled.UTC().Format(time.RFC3339Nano)},
 	}
@@ -54,4 +55,13 @@ func (c *CronCaller) Call(ctx context.Context, run cron.Call) (status int, err e
 		Method: http.MethodPost, URL: c.base.JoinPath(edge.PathFunctions, run.Function), Header: header, Body: body,
 	})
 	return reply.Status, err
+}
+
+// headerValue is a name as a header can carry it: a job made in SQL may have one that
+// no header takes, which goes percent-encoded.
+func headerValue(name string) string {
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return url.PathEscape(name)
+	}
+	return name
 }

@@ -2,6 +2,7 @@ package functions
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -80,7 +81,10 @@ func TestRelaySlowConsumer(t *testing.T) {
 			if peak > bound {
 				t.Errorf("heap grew by %d bytes", peak)
 			}
-			await(t, "the reader's last delivery to be counted", func() bool { return s.Stats().Written >= messages })
+			// What the deaf one's queue holds and the message being written to it may stay
+			// pending; the reader's last delivery is counted a moment after it has come.
+			const most = queueBytes/size + 1
+			await(t, fmt.Sprint(most, " deliveries pending at most"), func() bool { return s.Stats().Pending <= most })
 			st := s.Stats()
 			if st.Offered != 2*messages || st.Offered != st.Written+st.DroppedOldest+st.DroppedSlow+st.DroppedLeft+st.Pending {
 				t.Errorf("deliveries do not add up: %+v", st)
@@ -97,8 +101,8 @@ func TestRelaySlowConsumer(t *testing.T) {
 				if st.SlowClosed != 0 || st.DroppedSlow != 0 || st.DroppedOldest == 0 || st.Peers != 3 {
 					t.Errorf("%+v", st)
 				}
-				if st.Pending < 1 || st.Pending > queueBytes/size+1 {
-					t.Errorf("%d deliveries pending", st.Pending)
+				if st.Pending < 1 {
+					t.Error("nothing waits for one who never reads")
 				}
 			}
 			if rule == relay.SlowClose {

@@ -13,7 +13,7 @@ type outbox struct {
 	limits *RedisOptions
 	wake   chan struct{} // holds a token when there is something to take
 
-	mu       sync.Mutex
+	mu       sync.Mutex // last in the order of locks (shard)
 	items    []item
 	messages int
 	bytes    int

@@ -77,7 +77,7 @@ type Peer struct {
 	id      uint64
 	stamped bool // told when each message was written
 
-	mu      sync.Mutex
+	mu      sync.Mutex // last in the order of locks (shard)
 	queue   queue
 	end     *ending   // set once
 	session *session  // set by Start

@@ -27,7 +27,7 @@ type redis struct {
 	sharded  atomic.Bool   // as found on the last connection
 	roll     *stay         // in no room: its channel is every process's
 
-	mu      sync.RWMutex
+	mu      sync.RWMutex        // last in the order of locks (shard)
 	stays   map[string]*stay    // by channel
 	changed map[string]struct{} // channels whose stay has begun or ended
 	down    chan struct{}       // closed while there is no subscribing connection

@@ -76,6 +76,16 @@ func awaitConnected(t testing.TB, all ...*Relay) {
 	}
 }
 
+// awaitPublished waits until so many messages have been published or lost: the server's
+// answer to a message may come after the message itself.
+func awaitPublished(t testing.TB, r *Relay, n uint64) {
+	t.Helper()
+	await(t, fmt.Sprint(n, " messages, published or lost"), func() bool {
+		b := r.Stats().Broker
+		return b.Published+b.PublishFailed >= n
+	}, func() any { return r.Stats() })
+}
+
 // do sends one command to the server.
 func do(t testing.TB, url string, command ...string) string {
 	t.Helper()
@@ -188,6 +198,7 @@ func TestRedisReachesTheWholeRoom(t *testing.T) {
 				t.Errorf("%d deliveries missed", h.gaps())
 			}
 			for _, r := range h.all {
+				awaitPublished(t, r, 20*50)
 				st := r.Stats()
 				if st.RoomOwed != 50*(20*19+20*20) || st.Offered != st.RoomOwed || st.Split != 0 {
 					t.Errorf("%+v", st)

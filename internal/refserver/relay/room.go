@@ -7,8 +7,17 @@ import (
 )
 
 // shard holds the rooms whose names fall to it, and their counters.
+//
+// Who holds one of the package's locks and takes another one does so in this order:
+//
+//	stay.heard  a message from the broker is being delivered
+//	shard.mu    a room opens or closes, or its members are looked up
+//	redis.mu, outbox.mu, Peer.mu
+//
+// Under one of the last three no other is taken, and two of the same kind are never
+// held together.
 type shard struct {
-	mu       sync.Mutex
+	mu       sync.Mutex // second in the order above
 	rooms    map[string]*room
 	peers    int
 	counters counters

@@ -16,7 +16,7 @@ type stay struct {
 	confirmed chan struct{} // closed when the subscription has been confirmed for the first time
 	once      sync.Once
 
-	heard struct { // what came on the channel
+	heard struct { // what came on the channel; first in the order of locks (shard)
 		sync.Mutex
 		ledger ledger
 	}

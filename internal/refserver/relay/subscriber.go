@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"unsafe"
 
@@ -168,15 +169,16 @@ func (b *redis) on(name string) *stay {
 // an outage all are late.
 func (b *redis) all() []string {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	clear(b.changed)
 	down := b.isDown()
-	names := make([]string, 0, len(b.stays))
-	for name, s := range b.stays {
+	stays := slices.Collect(maps.Values(b.stays))
+	b.mu.Unlock()
+	names := make([]string, 0, len(stays))
+	for _, s := range stays {
 		if down {
-			s.late()
+			s.late() // takes a lock that comes before b.mu
 		}
-		names = append(names, name)
+		names = append(names, s.name)
 	}
 	return names
 }

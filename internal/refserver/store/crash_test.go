@@ -112,7 +112,7 @@ func TestProcessesOnOneFile(t *testing.T) {
 		wantJobs(t, s, ids)
 		all += int64(len(ids))
 	}
-	if done, err := s.JobsDone(t.Context()); done != all || err != nil {
+	if done, err := jobsDone(t.Context(), s); done != all || err != nil {
 		t.Errorf("%d jobs, %d acknowledged, %v", done, all, err)
 	}
 	wantClean(t, s)

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -104,28 +106,44 @@ func (l *Lease) Begin(ctx context.Context, r Run) (runID int64, ok bool, err err
 	return runID, ok, err
 }
 
+// ServerRestarted is the message of a run that FailUnfinished has marked.
+const ServerRestarted = "server restarted"
+
+// Unfinished is a run that FailUnfinished has marked.
+type Unfinished struct {
+	RunID       int64
+	Job         string // the job's name; its id in decimal where it has none, or is gone
+	ScheduledAt time.Time
+}
+
 // FailUnfinished marks the runs that no process is left to finish as failed,
-// 'server restarted', as pg_cron does when it starts. It returns how many.
-func (l *Lease) FailUnfinished(ctx context.Context, at time.Time) (marked int64, err error) {
-	const query = `UPDATE {run} SET status = 'failed', return_message = 'server restarted', end_time = $1
-		WHERE status IN ('starting', 'running') AND EXISTS (SELECT 1 FROM {leader} WHERE holder = $2)`
-	err = l.write(ctx, "mark unfinished runs", func(ctx context.Context, q querier) error {
-		result, err := q.ExecContext(ctx, l.store.sql(query), stamp(at), l.holder)
-		if err != nil {
-			return err
-		}
-		marked, err = result.RowsAffected()
+// ServerRestarted, as pg_cron does when it starts. It returns them in the order in
+// which they began.
+func (l *Lease) FailUnfinished(ctx context.Context, at time.Time) (marked []Unfinished, err error) {
+	const query = `UPDATE {run} SET status = 'failed', return_message = $1, end_time = $2
+		WHERE status IN ('starting', 'running') AND EXISTS (SELECT 1 FROM {leader} WHERE holder = $3)
+		RETURNING runid, coalesce((SELECT jobname FROM {job} AS j WHERE j.jobid = {run}.jobid), CAST(jobid AS TEXT)), scheduled_at`
+	err = l.write(ctx, "mark unfinished runs", func(ctx context.Context, q querier) (err error) {
+		marked, err = collect(ctx, q, l.store.sql(query), func(rows *sql.Rows) (u Unfinished, err error) {
+			err = rows.Scan(&u.RunID, &u.Job, instant{&u.ScheduledAt})
+			return u, err
+		}, ServerRestarted, stamp(at), l.holder)
 		return err
 	})
+	slices.SortFunc(marked, func(a, b Unfinished) int { return cmp.Compare(a.RunID, b.RunID) })
 	return marked, err
 }
 
-// Release gives up the lead, so that another need not wait for its end.
+// Release gives up the lead, so that another need not wait for its end: when it
+// returns, the lead is free.
 func (l *Lease) Release(ctx context.Context) error {
 	const query = `UPDATE {leader} SET holder = '' WHERE holder = $1`
 	err := l.write(ctx, "release", func(ctx context.Context, q querier) error {
 		result, err := q.ExecContext(ctx, l.store.sql(query), l.holder)
-		return l.held(result, err)
+		if err := l.held(result, err); err != nil {
+			return err
+		}
+		return l.unlock(ctx)
 	})
 	return errors.Join(err, l.closeConnection())
 }

@@ -90,7 +90,18 @@ func (l *Lease) lockAndLoad(ctx context.Context) error {
 	return l.conn.QueryRowContext(ctx, l.store.sql(hold), l.holder).Scan(instant{&l.LastTick}, &l.Lap)
 }
 
-// closeConnection frees the lock. Closing twice does nothing.
+// unlock frees the lock of PostgreSQL. The end of the connection does so too, but
+// some time after it was closed here: the server's end of it has yet to notice.
+func (l *Lease) unlock(ctx context.Context) error {
+	if l.conn == nil {
+		return nil
+	}
+	_, err := l.conn.ExecContext(ctx, `SELECT pg_advisory_unlock($1::int, hashtext($2))`, leaderLock, l.store.schema)
+	return err
+}
+
+// closeConnection closes the connection, and with it goes the lock. Closing twice
+// does nothing.
 func (l *Lease) closeConnection() error {
 	if l.db == nil {
 		return nil

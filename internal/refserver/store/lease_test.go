@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -56,8 +58,17 @@ func testRuns(t *testing.T, db database) {
 	if again, err := s.Finish(t.Context(), first, Outcome{Status: RunFailed}); again || err != nil {
 		t.Errorf("finished twice: %v, %v", again, err)
 	}
-	if marked, err := l.FailUnfinished(t.Context(), noon.Add(time.Hour)); marked != 3 || err != nil {
-		t.Errorf("%d marked, %v", marked, err)
+	named := schedule(t, s, "digest", "@daily", "digest")
+	marked, err := l.FailUnfinished(t.Context(), noon.Add(time.Hour))
+	if err != nil || named != 1 {
+		t.Fatalf("job %d, %v", named, err)
+	}
+	wantMarked := []Unfinished{{later, "digest", noon.Add(time.Minute)}, {other, "2", noon}, {lapped, "digest", noon}}
+	if diff := cmp.Diff(wantMarked, marked); diff != "" {
+		t.Errorf("marked (-want +got):\n%s", diff)
+	}
+	if again, err := l.FailUnfinished(t.Context(), noon.Add(2*time.Hour)); len(again) != 0 || err != nil {
+		t.Errorf("marked twice: %+v, %v", again, err)
 	}
 
 	runs, err := s.Runs(t.Context(), RunQuery{})
@@ -75,6 +86,13 @@ func testRuns(t *testing.T, db database) {
 	older, err := s.Runs(t.Context(), RunQuery{JobID: 1, Before: lapped, Limit: 1})
 	if err != nil || len(older) != 1 || older[0].RunID != later {
 		t.Errorf("%+v, %v", older, err)
+	}
+	const big = 5_000_000_000 // more than 32 bits
+	if none, err := s.Runs(t.Context(), RunQuery{JobID: big}); len(none) != 0 || err != nil {
+		t.Errorf("runs of job %d: %+v, %v", int64(big), none, err)
+	}
+	if all, err := s.Runs(t.Context(), RunQuery{Before: big}); len(all) != 4 || err != nil {
+		t.Errorf("runs before %d: %+v, %v", int64(big), all, err)
 	}
 }
 
@@ -100,6 +118,16 @@ func testLease(t *testing.T, db database) {
 	wantLost(t, l)
 	if err := next.Tick(t.Context(), noon.Add(time.Second), 2); err != nil {
 		t.Errorf("the leader cannot tick: %v", err)
+	}
+}
+
+// When Release has returned the lead is free at once.
+func testRelease(t *testing.T, db database) {
+	s := open(t, db.dsn(t))
+	for range 100 {
+		if err := lead(t, s, "turn", 5*time.Second).Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

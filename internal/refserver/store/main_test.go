@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -116,4 +117,26 @@ func open(t testing.TB, dsn string) *Store {
 		}
 	})
 	return s
+}
+
+// jobsDone is how many jobs were counted, by whatever process.
+func jobsDone(ctx context.Context, s *Store) (n int64, err error) {
+	err = s.read.QueryRowContext(ctx, `SELECT count(*) FROM user_events`).Scan(&n)
+	return n, err
+}
+
+// metric is the counter of one event of one user.
+type metric struct {
+	UserID, Event   string
+	Count           int64
+	FirstAt, LastAt time.Time
+}
+
+// metricsOf reads the counters of a user in the order of their events.
+func metricsOf(ctx context.Context, s *Store, userID string) ([]metric, error) {
+	const query = `SELECT user_id, event, count, first_at, last_at FROM user_metrics WHERE user_id = $1 ORDER BY event`
+	return collect(ctx, s.read, s.sql(query), func(rows *sql.Rows) (m metric, err error) {
+		err = rows.Scan(&m.UserID, &m.Event, &m.Count, instant{&m.FirstAt}, instant{&m.LastAt})
+		return m, err
+	}, userID)
 }

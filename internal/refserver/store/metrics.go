@@ -8,15 +8,6 @@ import (
 	"time"
 )
 
-// Metric is the counter of one event of one user.
-type Metric struct {
-	UserID  string    `json:"user_id"`
-	Event   string    `json:"event"`
-	Count   int64     `json:"count"`
-	FirstAt time.Time `json:"first_at"`
-	LastAt  time.Time `json:"last_at"`
-}
-
 // The two statements of UpdateUserMetrics in SQLite, in the order in which they run;
 // the second only where the first has inserted.
 const (
@@ -70,35 +61,13 @@ func (s *Store) HasJob(ctx context.Context, jobID string) (bool, error) {
 	return true, nil
 }
 
-// JobsDone is how many jobs were counted, by whatever process.
-func (s *Store) JobsDone(ctx context.Context) (int64, error) {
-	return s.count(ctx, `SELECT count(*) FROM user_events`)
-}
-
 // Users is how many users have a counter.
 func (s *Store) Users(ctx context.Context) (int64, error) {
-	return s.count(ctx, `SELECT count(DISTINCT user_id) FROM user_metrics`)
-}
-
-func (s *Store) count(ctx context.Context, query string) (int64, error) {
 	var n int64
-	if err := s.read.QueryRowContext(ctx, query).Scan(&n); err != nil {
+	if err := s.read.QueryRowContext(ctx, `SELECT count(DISTINCT user_id) FROM user_metrics`).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count: %w", err)
 	}
 	return n, nil
-}
-
-// Metrics returns the counters of a user in the order of their events.
-func (s *Store) Metrics(ctx context.Context, userID string) ([]Metric, error) {
-	const query = `SELECT user_id, event, count, first_at, last_at FROM user_metrics WHERE user_id = $1 ORDER BY event`
-	metrics, err := collect(ctx, s.read, s.sql(query), func(rows *sql.Rows) (m Metric, err error) {
-		err = rows.Scan(&m.UserID, &m.Event, &m.Count, instant{&m.FirstAt}, instant{&m.LastAt})
-		return m, err
-	}, userID)
-	if err != nil {
-		return nil, fmt.Errorf("read metrics of %s: %w", userID, err)
-	}
-	return metrics, nil
 }
 
 // Mismatch is a counter that disagrees with the rows of the jobs it counts.

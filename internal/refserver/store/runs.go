@@ -76,7 +76,7 @@ func (s *Store) Runs(ctx context.Context, q RunQuery) ([]Run, error) {
 	}
 	const query = `SELECT jobid, runid, job_pid, database, username, command, status, return_message,
 			start_time, end_time, scheduled_at, lap, http_status FROM {run}
-		WHERE ($1 = 0 OR jobid = $1) AND ($2 = 0 OR runid < $2) ORDER BY runid DESC LIMIT $3`
+		WHERE (CAST($1 AS BIGINT) = 0 OR jobid = $1) AND (CAST($2 AS BIGINT) = 0 OR runid < $2) ORDER BY runid DESC LIMIT $3`
 	runs, err := collect(ctx, s.read, s.sql(query), func(rows *sql.Rows) (r Run, err error) {
 		var pid, status sql.NullInt64
 		var message sql.NullString

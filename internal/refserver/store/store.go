@@ -11,9 +11,9 @@
 //     any client to call; [Store.UpdateUserMetrics] is the same on both.
 //   - cron.job and cron.job_run_details with pg_cron's columns, and a few of our own
 //     behind them. In PostgreSQL they are tables of the schema cron, or of
-//     edgeload_cron where the real pg_cron owns cron in that database
-//     ([Store.CronSchema] says which). In SQLite, which has no schemas, they are
-//     tables whose names contain the dot: SELECT * FROM "cron.job".
+//     edgeload_cron where the real pg_cron owns cron in that database. In SQLite,
+//     which has no schemas, they are tables whose names contain the dot:
+//     SELECT * FROM "cron.job".
 //   - Who leads: at most one of several processes on one database holds the [Lease],
 //     and only its holder can begin a run.
 //
@@ -50,7 +50,7 @@ var ErrClosed = errors.New("the store is closed")
 type Store struct {
 	read     querier // where single statements that only read go
 	names    *strings.Replacer
-	schema   string // of the cron tables; empty in SQLite
+	schema   string // of the cron tables: "cron", or "edgeload_cron" beside pg_cron; empty in SQLite
 	postgres *postgres
 	sqlite   *sqlite
 }
@@ -82,11 +82,6 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 func IsPostgres(dsn string) bool {
 	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
 }
-
-// CronSchema is the schema that the cron tables are in: "cron", or "edgeload_cron"
-// where the pg_cron extension owns that name. It is empty in SQLite, where the
-// tables are named "cron.job" and "cron.job_run_details".
-func (s *Store) CronSchema() string { return s.schema }
 
 // Close finishes the writes that wait, and closes the database.
 func (s *Store) Close() error {

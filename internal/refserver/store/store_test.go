@@ -26,6 +26,7 @@ var suite = map[string]func(t *testing.T, db database){
 	"columns":                 testColumns,
 	"runs":                    testRuns,
 	"lease":                   testLease,
+	"lease released":          testRelease,
 	"newer schema":            testNewerSchema,
 	"several start at once":   testSeveralStart,
 	"what is kept":            testKept,
@@ -54,7 +55,7 @@ func testMetrics(t *testing.T, db database) {
 			t.Fatal(err)
 		}
 	}
-	metrics, err := s.Metrics(t.Context(), "ann")
+	metrics, err := metricsOf(t.Context(), s, "ann")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func testMetrics(t *testing.T, db database) {
 		}
 	}
 	users, uerr := s.Users(t.Context())
-	done, derr := s.JobsDone(t.Context())
+	done, derr := jobsDone(t.Context(), s)
 	if users != 2 || done != 4 || uerr != nil || derr != nil {
 		t.Errorf("%d users, %d jobs, %v, %v", users, done, uerr, derr)
 	}
@@ -76,7 +77,7 @@ func testMetrics(t *testing.T, db database) {
 			t.Errorf("job %s: %v, %v", job, got, err)
 		}
 	}
-	if none, err := s.Metrics(t.Context(), "eve"); len(none) != 0 || err != nil {
+	if none, err := metricsOf(t.Context(), s, "eve"); len(none) != 0 || err != nil {
 		t.Errorf("metrics of eve: %v, %v", none, err)
 	}
 	wantClean(t, s)
@@ -98,7 +99,7 @@ func testMetricsModel(t *testing.T, db database) {
 			jobs[job] = true
 			model[c]++
 		}
-		metrics, err := s.Metrics(context.Background(), c.user)
+		metrics, err := metricsOf(context.Background(), s, c.user)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,10 +134,10 @@ func testManyWriters(t *testing.T, db database) {
 		})
 	}
 	wg.Wait()
-	if done, err := s.JobsDone(t.Context()); done != writers*each || err != nil {
+	if done, err := jobsDone(t.Context(), s); done != writers*each || err != nil {
 		t.Errorf("%d jobs, want %d; %v", done, writers*each, err)
 	}
-	metrics, err := s.Metrics(t.Context(), "user-3")
+	metrics, err := metricsOf(t.Context(), s, "user-3")
 	if err != nil || len(metrics) != 1 || metrics[0].Count != writers*each/users {
 		t.Errorf("metrics %+v, %v", metrics, err)
 	}
@@ -302,7 +303,7 @@ func testSeveralStart(t *testing.T, db database) {
 		want = 0
 	}
 	s := open(t, dsn)
-	if done, err := s.JobsDone(t.Context()); done != want || err != nil {
+	if done, err := jobsDone(t.Context(), s); done != want || err != nil {
 		t.Errorf("%d jobs, want %d; %v", done, want, err)
 	}
 	wantClean(t, s)
@@ -354,15 +355,15 @@ func TestSQLFunction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	metrics, err := s.Metrics(t.Context(), "ann")
+	metrics, err := metricsOf(t.Context(), s, "ann")
 	if err != nil || len(metrics) != 1 || metrics[0].Count != 2 {
 		t.Errorf("%+v, %v", metrics, err)
 	}
 	wantClean(t, s)
 
 	// The server has pg_cron, to which the schema cron belongs.
-	if s.CronSchema() != "edgeload_cron" {
-		t.Errorf("cron tables are in %q", s.CronSchema())
+	if s.schema != "edgeload_cron" {
+		t.Errorf("cron tables are in %q", s.schema)
 	}
 	schedule(t, s, "digest", "@daily", "one")
 	var theirs, ours int

@@ -58,7 +58,7 @@ func TestWriterFailsAlone(t *testing.T) {
 	}
 	unblock()
 	wg.Wait()
-	if done, err := s.JobsDone(t.Context()); done != 16 || err != nil {
+	if done, err := jobsDone(t.Context(), s); done != 16 || err != nil {
 		t.Errorf("%d written, %v", done, err)
 	}
 	wantClean(t, s)
@@ -94,7 +94,7 @@ func TestWriterGivesUp(t *testing.T) {
 	if err := s.UpdateUserMetrics(t.Context(), "u", "e", "after"); err != nil {
 		t.Fatal(err)
 	}
-	if done, err := s.JobsDone(t.Context()); done != 1 || err != nil {
+	if done, err := jobsDone(t.Context(), s); done != 1 || err != nil {
 		t.Errorf("%d written, %v", done, err)
 	}
 }
@@ -134,7 +134,7 @@ func TestWriterCloses(t *testing.T) {
 	}
 	wg.Wait()
 	s = open(t, dsn)
-	if done, err := s.JobsDone(t.Context()); done != written || err != nil {
+	if done, err := jobsDone(t.Context(), s); done != written || err != nil {
 		t.Errorf("%d written, %d acknowledged, %v", done, written, err)
 	}
 	wantClean(t, s)

@@ -12,7 +12,8 @@ import (
 	"strconv"
 )
 
-// maxLine is the longest line that a journal may have, in bytes.
+// maxLine is the longest line that a journal may have, in bytes. What Add lets pass
+// takes at most 32 KiB, with every byte escaped.
 const maxLine = 1 << 20
 
 // noSeq begins every line as encode leaves it, seqField as it is written.
@@ -20,6 +21,13 @@ const (
 	noSeq    = `{"seq":0`
 	seqField = `{"seq":`
 )
+
+// entry is a line of a journal: a record, or what Reset leaves as the first line, the
+// Seq of the last record before it.
+type entry struct {
+	Record
+	Reset bool `json:"reset"`
+}
 
 // Recovery is what Open found in the file.
 type Recovery struct {
@@ -63,15 +71,22 @@ func (l *Ledger) recover(file *os.File) (Recovery, error) {
 	}
 	l.journal = &journal{file: file}
 	var found Recovery
-	rest, err := read(file, func(r Record) error {
-		if r.Seq <= l.last {
-			return fmt.Errorf("seq %d follows %d", r.Seq, l.last)
+	rest, err := read(file, func(e entry) error {
+		if e.Seq <= l.last {
+			return fmt.Errorf("seq %d follows %d", e.Seq, l.last)
 		}
-		if found.Records == 0 {
-			l.since = r.Seq - 1 // what was before is not lost, but reset
+		if l.last == 0 { // what was before is not lost, but reset
+			l.since = e.Seq - 1
+		}
+		if e.Reset {
+			if l.last > 0 {
+				return errors.New("a reset is no first line")
+			}
+			l.last, l.since = e.Seq, e.Seq
+			return nil
 		}
 		found.Records++
-		l.note(r)
+		l.note(e.Record)
 		return nil
 	})
 	if err != nil {
@@ -143,8 +158,8 @@ func (l *Ledger) Records(kind Kind) iter.Seq2[Record, error] {
 			return
 		}
 		defer func() { _ = file.Close() }() // only read
-		_, err = read(io.LimitReader(file, size), func(r Record) error {
-			if r.Kind == kind && !yield(r, nil) {
+		_, err = read(io.LimitReader(file, size), func(e entry) error {
+			if e.Kind == kind && !e.Reset && !yield(e.Record, nil) {
 				return errEnough
 			}
 			return nil
@@ -158,31 +173,8 @@ func (l *Ledger) Records(kind Kind) iter.Seq2[Record, error] {
 // errEnough ends a reading early.
 var errEnough = errors.New("enough was read")
 
-// Unfinished returns the records of a kind with the event begun for whose Name and
-// ID none of the events in ends came later, the oldest first: the jobs that a
-// process which was killed left behind.
-func (l *Ledger) Unfinished(kind Kind, begun string, ends ...string) ([]Record, error) {
-	type key struct{ name, id string }
-	open := make(map[key]Record)
-	for r, err := range l.Records(kind) {
-		if err != nil {
-			return nil, err
-		}
-		if r.Event == begun {
-			open[key{r.Name, r.ID}] = r
-			continue
-		}
-		for _, end := range ends {
-			if r.Event == end {
-				delete(open, key{r.Name, r.ID})
-			}
-		}
-	}
-	return bySeq(open), nil
-}
-
 // encode is the record's line, but for its Seq; nil where JSON has no form for it,
-// as for the year 10000.
+// which Add sees to.
 func encode(r Record) []byte {
 	r.Seq = 0
 	line, err := json.Marshal(r)
@@ -192,7 +184,11 @@ func encode(r Record) []byte {
 	return append(line, '\n')
 }
 
-// write appends a line that encode made.
+// resetLine is what follows a Seq in the line of Reset, in the form of encode's lines.
+const resetLine = noSeq + `,"reset":true}` + "\n"
+
+// write appends a line that encode made. One that read would refuse is lost: the file
+// stays one that can be opened.
 func (j *journal) write(line []byte, seq uint64) {
 	if j.broken || line == nil {
 		j.lost++
@@ -201,6 +197,11 @@ func (j *journal) write(line []byte, seq uint64) {
 	j.line = append(j.line[:0], seqField...)
 	j.line = strconv.AppendUint(j.line, seq, 10)
 	j.line = append(j.line, line[len(noSeq):]...)
+	if len(j.line) > maxLine {
+		j.lost++
+		j.line = nil
+		return
+	}
 	if _, err := j.file.Write(j.line); err != nil {
 		j.lost++
 		if j.failure == nil {
@@ -224,7 +225,7 @@ func (j *journal) truncate(size int64) error {
 
 // read calls each for every whole line and returns how many bytes of an unfinished
 // one come after them.
-func read(from io.Reader, each func(Record) error) (rest int64, err error) {
+func read(from io.Reader, each func(entry) error) (rest int64, err error) {
 	lines := bufio.NewReaderSize(from, 64<<10)
 	for number := 1; ; number++ {
 		line, err := readLine(lines)
@@ -237,16 +238,16 @@ func read(from io.Reader, each func(Record) error) (rest int64, err error) {
 		if err != nil {
 			return 0, fmt.Errorf("line %d: %w", number, err)
 		}
-		var r Record
+		var e entry
 		decoder := json.NewDecoder(bytes.NewReader(line))
 		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&r); err != nil {
+		if err := decoder.Decode(&e); err != nil {
 			return 0, fmt.Errorf("line %d: %w", number, err)
 		}
-		if r.Seq == 0 || decoder.InputOffset() < int64(len(bytes.TrimRight(line, " \t\r\n"))) {
+		if e.Seq == 0 || decoder.InputOffset() < int64(len(bytes.TrimRight(line, " \t\r\n"))) {
 			return 0, fmt.Errorf("line %d: no record", number)
 		}
-		if err := each(r); err != nil {
+		if err := each(e); err != nil {
 			return 0, fmt.Errorf("line %d: %w", number, err)
 		}
 	}

@@ -4,8 +4,9 @@
 //
 // A Ledger takes one Record for each event in the life of a thing: a worker that
 // boots and is killed, a background job that is queued, completes or is lost, an
-// attempt at an upstream, a cron job that fires. Counts are kept for good; of the
-// records the newest are kept, up to a bound, and how many were let go is counted.
+// attempt at an upstream, a cron job that fires. Counts are kept for good, and beyond
+// a bound of names under one name; of the records the newest are kept, up to a bound,
+// and how many were let go is counted.
 //
 // A Ledger that was opened with a file (Open) writes each record there before Add
 // returns, one line of JSON in one write: what a process had promised is there

@@ -1,7 +1,7 @@
 // Calls the Messages API through the official client, as told by the environment,
 // and prints one line of JSON: what came, or the error and when.
 import Anthropic from '@anthropic-ai/sdk';
-import { ask, report } from './report.mjs';
+import { ask, giveUp, report } from './report.mjs';
 
 const { headers, maxRetries, timeout } = ask;
 const client = new Anthropic({ apiKey: 'any', baseURL: ask.url, maxRetries, timeout, logLevel: 'off' });
@@ -12,9 +12,9 @@ await report(Anthropic, async (seen) => {
     seen.text = message.content.map((block) => block.text).join('');
     return;
   }
-  const signal = ask.abortAfter ? AbortSignal.timeout(ask.abortAfter) : undefined;
+  const { signal, saw } = giveUp();
   const stream = client.messages.stream(request, { headers, signal });
-  stream.on('text', (text) => { seen.text += text; seen.chunks++; });
+  stream.on('text', (text) => { seen.text += text; saw(++seen.chunks); });
   stream.on('thinking', (text) => { seen.reasoning += text; });
   const message = await stream.finalMessage();
   seen.stop = message.stop_reason;

@@ -1,7 +1,7 @@
 // Calls chat completions through the official client, as told by the environment,
 // and prints one line of JSON: what came, or the error and when.
 import OpenAI from 'openai';
-import { ask, report } from './report.mjs';
+import { ask, giveUp, report } from './report.mjs';
 
 const { headers, maxRetries, timeout } = ask;
 const client = new OpenAI({ apiKey: 'any', baseURL: ask.url + '/v1', maxRetries, timeout, logLevel: 'off' });
@@ -12,7 +12,7 @@ await report(OpenAI, async (seen) => {
     seen.text = completion.choices[0].message.content;
     return;
   }
-  const signal = ask.abortAfter ? AbortSignal.timeout(ask.abortAfter) : undefined;
+  const { signal, saw } = giveUp();
   const stream = await client.chat.completions.create(
     { ...request, stream: true, stream_options: { include_usage: true } },
     { headers, signal },
@@ -26,7 +26,7 @@ await report(OpenAI, async (seen) => {
     const choice = chunk.choices[0];
     if (!choice) continue;
     if (choice.delta.role) seen.role = choice.delta.role;
-    if (choice.delta.content) { seen.text += choice.delta.content; seen.chunks++; }
+    if (choice.delta.content) { seen.text += choice.delta.content; saw(++seen.chunks); }
     if (choice.delta.reasoning_content) seen.reasoning += choice.delta.reasoning_content;
     if (choice.finish_reason) seen.stop = choice.finish_reason;
   }
