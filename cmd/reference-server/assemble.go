@@ -218,7 +218,7 @@ func (p *program) handler(b *backing) (*edge.Server, error) {
 		return nil, err
 	}
 	tracker := functions.NewTrackEvent(functions.TrackEventOptions{
-		Metrics: b.store, Retrier: retrier, Webhook: p.conf.webhookURL, Policy: &p.conf.webhookRetry, MaxPending: p.conf.maxPending, Ledger: b.ledger, Log: p.log,
+		Metrics: b.store, Retrier: retrier, Webhook: p.conf.webhookURL, Policy: (*retry.Policy)(&p.conf.webhookRetry), MaxPending: p.conf.maxPending, Ledger: b.ledger, Log: p.log,
 	})
 	var auth *edge.Auth
 	if p.conf.jwtSecret != "" {

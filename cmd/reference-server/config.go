@@ -17,7 +17,6 @@ import (
 	"github.com/edgeload/edgeload/internal/refserver/functions"
 	"github.com/edgeload/edgeload/internal/refserver/llm"
 	"github.com/edgeload/edgeload/internal/refserver/relay"
-	"github.com/edgeload/edgeload/internal/refserver/retry"
 	"github.com/edgeload/edgeload/internal/refserver/store"
 )
 
@@ -65,7 +64,7 @@ type config struct {
 	allow        functions.AllowList
 	webhook      string
 	webhookURL   *url.URL // nil: none
-	webhookRetry retry.Policy
+	webhookRetry functions.PostPolicy
 	maxPending   int
 
 	cron string
@@ -176,7 +175,10 @@ func (c *config) check(flags *pflag.FlagSet, getenv func(string) string) error {
 	add(c.checkUpstream(getenv))
 	if c.webhook != "" {
 		var err error
-		if c.webhookURL, err = functions.ParseCallURL(c.webhook); err != nil {
+		if c.webhookURL, err = functions.ParseCallURL(c.webhook); err == nil {
+			err = c.allow.Check(c.webhookURL)
+		}
+		if err != nil {
 			add(fmt.Errorf("webhook: %w", err)) // which does not repeat it: it may hold a secret
 		}
 	}

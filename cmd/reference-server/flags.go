@@ -9,7 +9,6 @@ import (
 	"github.com/edgeload/edgeload/internal/refserver/edge"
 	"github.com/edgeload/edgeload/internal/refserver/functions"
 	"github.com/edgeload/edgeload/internal/refserver/relay"
-	"github.com/edgeload/edgeload/internal/refserver/retry"
 	"github.com/edgeload/edgeload/internal/refserver/store"
 )
 
@@ -92,7 +91,7 @@ func (c *config) bindJobs(f *pflag.FlagSet) {
 	f.StringVar(&c.journal, "journal", "", "`FILE` that keeps ground truth over the process's end;\nby default beside the SQLite file")
 	f.TextVar(&c.allow, "allow", functions.AllowList{}, "`LIST` of names, addresses and networks that functions may call for a user,\nas hooks.example.com,10.0.0.0/8; by default "+functions.DefaultAllow)
 	f.StringVar(&c.webhook, "webhook", "", "track-event: Slack-style `URL` that is told of each event")
-	f.TextVar(&c.webhookRetry, "webhook-retry", retry.Default(retry.Full), "track-event: `POLICY` of webhooks and callbacks, as full:base=100ms,attempts=5;\nguide, full, equal, decorrelated or none")
+	f.TextVar(&c.webhookRetry, "webhook-retry", functions.DefaultPostPolicy(), "track-event: `POLICY` of webhooks and callbacks, as full:base=100ms,attempts=5;\nguide, full, equal, decorrelated or none.\nWithout attempt_timeout an attempt may take 10s; attempt_timeout=0s is none")
 	f.IntVar(&c.maxPending, "max-pending", 10_000, "track-event: jobs that may be pending in the process")
 }
 

@@ -16,7 +16,13 @@ import (
 	"github.com/edgeload/edgeload/internal/refserver/retry"
 )
 
-const maxFetchRequest = 1 << 20 // bytes of a request's body
+// Bounds of what a request may ask for.
+const (
+	maxFetchRequest     = 1 << 20 // bytes of a request's body
+	maxFetchMethod      = 32      // bytes
+	maxFetchHeaders     = 100
+	maxFetchHeaderBytes = 64 << 10 // of all names and values
+)
 
 // FetchWithRetry is the guide's fetchWithRetry as a function of its own: by POST it
 // takes what to call and the policy,
@@ -34,7 +40,8 @@ const maxFetchRequest = 1 << 20 // bytes of a request's body
 //
 // Redirects are followed as fetch does, each held against the allow-list. Other than
 // the guide's, whose unread bodies keep connections from being used again, it reads
-// every answer.
+// every answer. As the guide's, it waits for an answer as long as the request lives:
+// an attempt has no timeout unless the policy says attempt_timeout.
 func FetchWithRetry(retrier *Retrier) http.Handler {
 	return &fetchWithRetry{retrier: retrier}
 }
@@ -122,8 +129,19 @@ func (f *fetchWithRetry) read(w http.ResponseWriter, r *http.Request) (Call, ret
 	if call.Method == "" {
 		call.Method = http.MethodGet
 	}
+	if len(call.Method) > maxFetchMethod {
+		return Call{}, retry.Policy{}, fmt.Errorf("method of %d bytes: want at most %d", len(call.Method), maxFetchMethod)
+	}
 	if !httpguts.ValidHeaderFieldName(call.Method) { // both are tokens
 		return Call{}, retry.Policy{}, fmt.Errorf("method %q: want a token", call.Method)
+	}
+	size := 0
+	for name, value := range req.Headers {
+		size += len(name) + len(value)
+	}
+	if len(req.Headers) > maxFetchHeaders || size > maxFetchHeaderBytes {
+		return Call{}, retry.Policy{}, fmt.Errorf("%d headers of %d bytes: want at most %d of %d bytes together",
+			len(req.Headers), size, maxFetchHeaders, maxFetchHeaderBytes)
 	}
 	for name, value := range req.Headers {
 		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {

@@ -3,6 +3,7 @@ package functions
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -257,6 +258,15 @@ func TestFetchPassesTheRequestOn(t *testing.T) {
 	}
 }
 
+// manyHeaders is n fields of a JSON object.
+func manyHeaders(n int) string {
+	fields := make([]string, n)
+	for i := range fields {
+		fields[i] = fmt.Sprintf(`"x-%d": "v"`, i)
+	}
+	return strings.Join(fields, ",")
+}
+
 func TestFetchRejects(t *testing.T) {
 	f := serveFetch(t, edge.Options{})
 	for _, tc := range []struct {
@@ -274,6 +284,11 @@ func TestFetchRejects(t *testing.T) {
 		{`{"url": "http://127.0.0.1/", "method": "G T"}`, 400, "method"},
 		{`{"url": "http://127.0.0.1/", "headers": {"a b": "c"}}`, 400, `header "a b"`},
 		{`{"url": "http://127.0.0.1/", "headers": {"a": "secret\n"}}`, 400, `header "a"`},
+		{`{"url": "http://127.0.0.1/", "method": "` + strings.Repeat("M", maxFetchMethod+1) + `"}`, 400, "method of 33 bytes"},
+		{`{"url": "http://127.0.0.1/", "headers": {"secret": "` + strings.Repeat("x", maxFetchHeaderBytes) + `"}}`, 400, "1 headers of"},
+		{`{"url": "http://127.0.0.1/", "headers": {` + manyHeaders(maxFetchHeaders+1) + `}}`, 400, "101 headers of"},
+		{`{"url": "http://127.0.0.1/` + strings.Repeat("secret", maxCallURL/6) + `"}`, 400, "URL of"},
+		{`{"url": "http://` + strings.Repeat("secret", 43) + `/"}`, 400, "URL with a host of 258 bytes"},
 		{`{"url": "http://127.0.0.1/", "policy": "linear"}`, 400, "unknown kind"},
 		{`{"url": "http://127.0.0.1/", "policy": {"kind": "full", "attempts": 99}}`, 400, "attempts 99"},
 		{`{"url": "http://127.0.0.1/", "policy": {"attempts": 3}}`, 400, "no kind"},

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,10 +36,12 @@ var errMemoryAll = errors.New("memory: other calls hold 1024MB together already"
 // Limits is the function that meets each limit on purpose. It takes, as JSON by POST
 // or in the query by GET, what to do, and does it in this order:
 //
-//	memory      "100MB"   bytes to take, touch and keep until the answer has ended, at most 512MB
+//	memory      "100MB"   bytes to take, touch and keep until the answer has ended, at most 512MB;
+//	            what the answer buffers comes on top
 //	cpu         "500ms"   CPU time to use up, at most 10s
 //	sleep       "1s"      time to wait, at most 15m
-//	wait_until  {cpu, memory, sleep}: the same once more, as a background task; in the query wait_until.cpu and so on
+//	wait_until  {cpu, memory, sleep}: the same once more, as a background task; in the query wait_until.cpu and so on.
+//	            Its memory is kept until it has ended, beside that of the call
 //	status      200       of the answer, 200 to 599
 //	body        "7MB"     bytes to answer, at most 64MB; without it the answer says what was done
 //	stream      false     flush before each of the steps above and each 64 KiB of the body
@@ -108,7 +111,8 @@ func (f *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	inv := edge.InvocationOf(r.Context())
-	report, err := f.run(r.Context(), inv, &req.load, step)
+	report, release, err := f.run(r.Context(), inv, &req.load, step)
+	defer release()
 	if errors.Is(err, errMemoryAll) && !req.Stream {
 		edge.WriteError(w, http.StatusServiceUnavailable, "", err.Error())
 		return
@@ -119,7 +123,9 @@ func (f *limits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if req.WaitUntil != nil {
 		err := inv.WaitUntil(func(ctx context.Context) {
-			if _, err := f.run(ctx, inv, req.WaitUntil, func() {}); err != nil {
+			_, release, err := f.run(ctx, inv, req.WaitUntil, func() {})
+			defer release()
+			if err != nil {
 				f.log.Debug("background task stopped", "function", NameLimits, "reason", err)
 			}
 		})
@@ -161,23 +167,37 @@ func answerLimits(w http.ResponseWriter, req *limitsRequest, report limitsReport
 	}
 }
 
+// take takes memory and touches it. It is kept until release is called, which is
+// never nil.
+func (f *limits) take(inv *edge.Invocation, size int64) (release func(), err error) {
+	if err := inv.Hold(size); err != nil {
+		return func() {}, err
+	}
+	if f.held.Add(size) > maxMemoryAll {
+		f.held.Add(-size)
+		inv.Release(size)
+		return func() {}, errMemoryAll
+	}
+	kept := make([]byte, size)
+	for i := 0; i < len(kept); i += 4 << 10 {
+		kept[i] = 1
+	}
+	return func() {
+		runtime.KeepAlive(kept)
+		f.held.Add(-size)
+		inv.Release(size)
+	}, nil
+}
+
 // run does the work. The error is a limit's, or the end of ctx; what was done until
-// then is returned with it.
-func (f *limits) run(ctx context.Context, inv *edge.Invocation, l *load, step func()) (done load, err error) {
-	var kept []byte
+// then is returned with it. The memory is kept until release is called, which is
+// never nil.
+func (f *limits) run(ctx context.Context, inv *edge.Invocation, l *load, step func()) (done load, release func(), err error) {
+	release = func() {}
 	if l.Memory > 0 {
 		step()
-		if err := inv.Hold(int64(l.Memory)); err != nil {
-			return done, err
-		}
-		defer inv.Release(int64(l.Memory))
-		defer f.held.Add(-int64(l.Memory))
-		if f.held.Add(int64(l.Memory)) > maxMemoryAll {
-			return done, errMemoryAll
-		}
-		kept = make([]byte, l.Memory)
-		for i := 0; i < len(kept); i += 4 << 10 {
-			kept[i] = 1
+		if release, err = f.take(inv, int64(l.Memory)); err != nil {
+			return done, release, err
 		}
 		done.Memory = l.Memory
 	}
@@ -185,7 +205,7 @@ func (f *limits) run(ctx context.Context, inv *edge.Invocation, l *load, step fu
 		step()
 		used, err := burn(inv, time.Duration(l.CPU))
 		if done.CPU = duration(used); err != nil {
-			return done, err
+			return done, release, err
 		}
 	}
 	if l.Sleep > 0 {
@@ -196,13 +216,10 @@ func (f *limits) run(ctx context.Context, inv *edge.Invocation, l *load, step fu
 		case <-timer.C:
 			done.Sleep = l.Sleep
 		case <-ctx.Done():
-			return done, context.Cause(ctx)
+			return done, release, context.Cause(ctx)
 		}
 	}
-	if len(kept) > 0 && kept[0] != 1 { // keeps the memory alive until here
-		return done, errors.New("the memory was not kept")
-	}
-	return done, nil
+	return done, release, nil
 }
 
 // readLimits reads what the call asks for; the error names the field.

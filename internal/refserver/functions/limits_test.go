@@ -44,7 +44,9 @@ func TestEachLimitOfEachProfileIsMet(t *testing.T) {
 		code          string
 		bytes         int // of the answer; 0: any
 	}{
-		{"guide", `{"cpu": "300ms", "memory": "150MB"}`, 200, "", 0},
+		{"guide", `{"cpu": "300ms", "memory": "149MB"}`, 200, "", 0},
+		{"guide", `{"memory": "150MB", "stream": true}`, 200, "", 1},
+		{"guide", `{"memory": "150MB"}`, 546, edge.CodeResourceLimit, 0}, // with the answer
 		{"guide", `{"cpu": "500ms"}`, 546, edge.CodeResourceLimit, 0},
 		{"guide", `{"memory": "151MB"}`, 546, edge.CodeResourceLimit, 0},
 		{"guide", `{"body": "6MB"}`, 200, "", 6 << 20},
@@ -52,6 +54,8 @@ func TestEachLimitOfEachProfileIsMet(t *testing.T) {
 		{"guide", `{"body": "7MB", "stream": true}`, 200, "", 7 << 20},
 		{"guide", `{"status": 503}`, 503, edge.CodeFunctionError, 0},
 		{"supabase-free", `{"cpu": "500ms", "memory": "200MB", "body": "20MB"}`, 200, "", 20 << 20},
+		{"supabase-free", `{"memory": "250MB", "body": "64MB"}`, 546, edge.CodeResourceLimit, 0}, // together above 256MB
+		{"supabase-free", `{"memory": "256MB", "body": "64MB", "stream": true}`, 200, "", 1 + 64<<20},
 		{"supabase-free", `{"cpu": "2100ms"}`, 546, edge.CodeResourceLimit, 0},
 		{"supabase-pro", `{"memory": "257MB"}`, 546, edge.CodeResourceLimit, 0},
 		{"unlimited", `{"cpu": "500ms", "memory": "300MB", "body": "7MB"}`, 200, "", 7 << 20},
@@ -83,6 +87,41 @@ func TestLimitsOfTimeAreMet(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 	})
+}
+
+// TestLimitsMemoryIsGivenBack: all of it, and when the answer has ended, not before.
+func TestLimitsMemoryIsGivenBack(t *testing.T) {
+	inner := &limits{log: slog.New(slog.DiscardHandler)}
+	s := edge.New(edge.Options{Functions: []edge.Function{edge.Shared(NameLimits, inner)}})
+	t.Cleanup(func() { _ = s.Close() }) // says what it cut
+	held := int64(-1)
+	s.ServeHTTP(watchWrites{httptest.NewRecorder(), func() { held = inner.held.Load() }},
+		httptest.NewRequest(http.MethodGet, wire.PathLimits+"?memory=3MB&body=1KB", nil))
+	if held != 3<<20 {
+		t.Errorf("%d bytes were held while the answer was written", held)
+	}
+	inner.held.Store(maxMemoryAll - 1<<20)
+	if rec := askLimits(s, `{"memory": "2MB"}`); rec.Code != 503 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	if rec := askLimits(s, `{"memory": "1MB", "wait_until": {"cpu": "1ms"}}`); rec.Code != 200 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	_ = s.Terminate(t.Context())
+	if left := inner.held.Load(); left != maxMemoryAll-1<<20 {
+		t.Errorf("%d bytes are held in the end", left)
+	}
+}
+
+// watchWrites calls a function at each write.
+type watchWrites struct {
+	*httptest.ResponseRecorder
+	wrote func()
+}
+
+func (w watchWrites) Write(b []byte) (int, error) {
+	w.wrote()
+	return w.ResponseRecorder.Write(b)
 }
 
 func TestWaitUntilMeetsTheWorkersLimits(t *testing.T) {

@@ -21,7 +21,9 @@ const (
 	outboundHeader     = 64 << 10 // bytes of an answer's headers
 	outboundDrain      = 256 << 10
 	defaultOutboundMax = 1 << 20
-	fetchRedirects     = 20 // as many as fetch follows, WHATWG Fetch §4.4
+	maxCallURL         = 8000 // bytes, what RFC 9110 §4.1 asks everybody to take
+	maxCallHost        = 253  // bytes, of a name in DNS; ground truth has it with each attempt
+	fetchRedirects     = 20   // as many as fetch follows, WHATWG Fetch §4.4
 )
 
 // OutboundOptions sets up an Outbound; the zero value calls loopback only.
@@ -90,6 +92,9 @@ var ErrNotAllowed = errors.New("not allowed")
 // ParseCallURL reads an absolute http or https URL without user and password. The
 // error does not repeat the URL, which may hold a secret as Slack's webhooks do.
 func ParseCallURL(text string) (*url.URL, error) {
+	if len(text) > maxCallURL {
+		return nil, fmt.Errorf("URL of %d bytes: want at most %d", len(text), maxCallURL)
+	}
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, errors.New("URL cannot be read")
@@ -104,6 +109,8 @@ func checkURL(u *url.URL) error {
 		return fmt.Errorf("URL of scheme %q: want an absolute http or https URL", u.Scheme)
 	case u.Hostname() == "":
 		return errors.New("URL without a host")
+	case len(u.Hostname()) > maxCallHost:
+		return fmt.Errorf("URL with a host of %d bytes: want at most %d", len(u.Hostname()), maxCallHost)
 	case u.User != nil:
 		return fmt.Errorf("URL of host %s with a user or password", u.Host)
 	}
@@ -138,27 +145,54 @@ func (o *Outbound) do(ctx context.Context, call Call) (Reply, error) {
 			req.Header[name] = append(req.Header[name], values...)
 		}
 	}
-	client := http.Client{Transport: o.transport, CheckRedirect: func(next *http.Request, via []*http.Request) error {
-		if len(via) > call.Redirects {
-			return http.ErrUseLastResponse
-		}
-		return o.check(next.URL)
-	}}
-	resp, err := client.Do(req)
+	resp, err := o.follow(req, call.Redirects)
 	if err != nil {
-		return Reply{}, withoutURL(err)
+		return Reply{}, discreet(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	return o.read(resp)
 }
 
+// follow sends a request, and follows at most so many redirects. It tells nobody
+// where it comes from: net/http would add a Referer with the whole earlier URL.
+func (o *Outbound) follow(req *http.Request, redirects int) (*http.Response, error) {
+	if redirects == 0 {
+		return o.transport.RoundTrip(req)
+	}
+	own := req.Header.Get("Referer") != ""
+	client := http.Client{Transport: checkedLocation{o.transport}, CheckRedirect: func(next *http.Request, via []*http.Request) error {
+		if len(via) > redirects {
+			return http.ErrUseLastResponse
+		}
+		if !own {
+			next.Header.Del("Referer")
+		}
+		return o.check(next.URL)
+	}}
+	return client.Do(req)
+}
+
+// checkedLocation refuses a redirect to what is no URL, as http.Client would, but
+// without repeating it.
+type checkedLocation struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (c checkedLocation) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := c.RoundTripper.RoundTrip(req)
+	if err != nil || resp.StatusCode/100 != 3 {
+		return resp, err
+	}
+	if _, err := resp.Location(); err != nil && !errors.Is(err, http.ErrNoLocation) {
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("redirect (%d) to a URL that cannot be read", resp.StatusCode)
+	}
+	return resp, nil
+}
+
 // check holds a URL against the list as far as that goes without looking up its
 // name; the rest is done by the dialer.
 func (o *Outbound) check(u *url.URL) error {
-	if err := checkURL(u); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
-	}
-	return o.allow.checkHost(u.Hostname())
+	return o.allow.Check(u)
 }
 
 // read keeps the beginning of the answer's body, and reads on for a while so that
@@ -176,11 +210,18 @@ func (o *Outbound) read(resp *http.Response) (Reply, error) {
 	return reply, nil
 }
 
-// withoutURL takes off what net/http puts around an error: method and URL.
-func withoutURL(err error) error {
-	var around *url.Error
-	if errors.As(err, &around) {
-		return around.Err
+// brokenTransport is in net/http's error where an answer is no HTTP; it has no type of
+// its own.
+const brokenTransport = "transport connection broken"
+
+// discreet takes off what net/http puts around an error, method and URL, and what it
+// puts in of the answer, at whatever length.
+func discreet(err error) error {
+	if around, ok := errors.AsType[*url.Error](err); ok {
+		err = around.Err
+	}
+	if errorClass(err) == classOther && strings.Contains(err.Error(), brokenTransport) {
+		return errors.New("the answer is not HTTP that can be read")
 	}
 	return err
 }

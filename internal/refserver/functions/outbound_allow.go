@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -98,6 +99,15 @@ func (l AllowList) hasName(host string) bool {
 		}
 		return host == name
 	})
+}
+
+// Check says whether a URL may be called, as far as that goes without looking up its
+// name: its name or its address must be on the list. The error is ErrNotAllowed.
+func (l AllowList) Check(u *url.URL) error {
+	if err := checkURL(u); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
+	}
+	return l.orDefault().checkHost(u.Hostname())
 }
 
 // checkHost says whether a URL's host may be called at all: an address that is

@@ -86,6 +86,9 @@ func (t tried) ok() bool {
 	return last.Err == nil && last.Status/100 == 2
 }
 
+// classOther is the class of an error that is none of the known kinds.
+const classOther = "other"
+
 // errorClass names the kind of error in which a call ended.
 func errorClass(err error) string {
 	var (
@@ -112,5 +115,5 @@ func errorClass(err error) string {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "timeout"
 	}
-	return "other"
+	return classOther
 }

@@ -208,6 +208,58 @@ func TestOutboundRedirects(t *testing.T) {
 	}
 }
 
+// TestOutboundTellsNobodyOfOthers: neither the next server of the URL that led to it,
+// nor whoever reads an error of what a server answered.
+func TestOutboundTellsNobodyOfOthers(t *testing.T) {
+	target := upstreamOf(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Referer")) })
+	from := upstreamOf(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", target.URL)
+		w.WriteHeader(http.StatusFound)
+	})
+	out := newTestOutbound(t, OutboundOptions{})
+	for _, own := range []string{"", "http://mine.test/"} {
+		call := Call{URL: mustURL(t, from.URL+"/?key=secret"), Redirects: 3, Header: make(http.Header)}
+		if own != "" {
+			call.Header.Set("Referer", own)
+		}
+		if reply, err := out.Do(t.Context(), call); err != nil || string(reply.Body) != own {
+			t.Errorf("the server behind a redirect got the referer %q, %v; want %q", reply.Body, err, own)
+		}
+	}
+
+	for _, answer := range []string{
+		"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/%zz?key=secret\r\n\r\n",
+		"HTTP/1.1 307 Found\r\nContent-Length: 0\r\nLocation: http://[::1/secret\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nX-Secret secret\r\n\r\n",
+		"secret\r\n\r\n",
+		"HTTP/1.1 secret\r\n\r\n",
+		"HTTP/secret 200 OK\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: secret\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: secret\r\n\r\n",
+		strings.Repeat("x", 50_000) + "\r\n\r\n",
+	} {
+		server := upstreamOf(t, func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, answer)
+			_ = conn.Close()
+		})
+		for _, redirects := range []int{0, 3} {
+			u := mustURL(t, server.URL+"/secret")
+			reply, err := out.Do(t.Context(), Call{URL: u, Redirects: redirects})
+			if redirects == 0 && reply.Status/100 == 3 { // an answer like any other
+				continue
+			}
+			if err == nil || !strings.Contains(err.Error(), u.Host) || strings.Contains(err.Error(), "secret") || len(err.Error()) > 200 {
+				t.Errorf("%.60q, %d redirects: %+v, %.200v", answer, redirects, reply, err)
+			}
+		}
+	}
+}
+
 func TestOutboundBodyIsBoundedAndConnectionKept(t *testing.T) {
 	server := upstreamOf(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, strings.Repeat("x", 1000)) })
 	out := newTestOutbound(t, OutboundOptions{MaxBody: 999})
@@ -222,6 +274,34 @@ func TestOutboundBodyIsBoundedAndConnectionKept(t *testing.T) {
 	out = newTestOutbound(t, OutboundOptions{MaxBody: 1000})
 	if reply, err := out.Do(ctx, Call{URL: mustURL(t, server.URL)}); err != nil || len(reply.Body) != 1000 || reply.Truncated {
 		t.Errorf("%d bytes, truncated %t, %v", len(reply.Body), reply.Truncated, err)
+	}
+}
+
+// TestOutboundKeepsFewConnections: whoever names many hosts leaves no connection for
+// each behind.
+func TestOutboundKeepsFewConnections(t *testing.T) {
+	var open atomic.Int64
+	out := newTestOutbound(t, OutboundOptions{})
+	for range outboundIdleConns + 20 {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				open.Add(1)
+			case http.StateClosed:
+				open.Add(-1)
+			}
+		}
+		server.Start()
+		t.Cleanup(server.Close)
+		if _, err := out.Do(t.Context(), Call{URL: mustURL(t, server.URL)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(5 * time.Second); open.Load() > outboundIdleConns; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are open", open.Load())
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 const (
 	maxTrackRequest   = 64 << 10 // bytes of a request's body
 	maxTrackText      = 1024     // bytes of user_id and event_type
+	maxTrackURL       = 2048     // bytes of webhook_url and callback_url, which wait with the job
 	maxJobID          = 128
 	maxWorkCPU        = time.Minute
 	maxWorkSleep      = time.Hour
@@ -41,7 +42,7 @@ type Metrics interface {
 type TrackEventOptions struct {
 	Metrics    Metrics
 	Retrier    *Retrier      // of webhooks and callbacks
-	Policy     *retry.Policy // by which they are tried; nil: full jitter
+	Policy     *retry.Policy // by which they are tried; nil: DefaultPostPolicy
 	Webhook    *url.URL      // posted to where a request names no webhook_url; nil: none
 	MaxPending int           // jobs that may be pending in the process; 0: 10,000
 	Ledger     *truth.Ledger
@@ -85,7 +86,7 @@ type TrackEvent struct {
 func NewTrackEvent(o TrackEventOptions) *TrackEvent {
 	t := &TrackEvent{
 		metrics: o.Metrics, webhook: o.Webhook, maxPending: int64(o.MaxPending), ledger: o.Ledger, log: o.Log, grace: updateGrace,
-		poster: poster{retrier: o.Retrier, policy: retry.Default(retry.Full)},
+		poster: poster{retrier: o.Retrier, policy: retry.Policy(DefaultPostPolicy())},
 	}
 	if o.Policy != nil {
 		t.poster.policy = *o.Policy
@@ -195,6 +196,10 @@ func (t *TrackEvent) read(w http.ResponseWriter, r *http.Request) (*job, error) 
 		to         **url.URL
 	}{{"webhook_url", req.WebhookURL, &j.webhook}, {"callback_url", req.CallbackURL, &j.callback}} {
 		if field.text == "" {
+			continue
+		}
+		if len(field.text) > maxTrackURL {
+			bad("%s: want at most %d bytes", field.name, maxTrackURL)
 			continue
 		}
 		u, err := ParseCallURL(field.text)

@@ -362,6 +362,8 @@ func TestTrackEventRejects(t *testing.T) {
 		{ada + `, "work": {"cpu": "-1s", "sleep": "2h"}}`, 400, []string{"work.cpu", "work.sleep"}},
 		{ada + `, "work": {"cpu": "2m"}}`, 400, []string{"work.cpu"}},
 		{ada + `, "work": {"sleep": 5}}`, 400, []string{"250ms"}},
+		{ada + `, "webhook_url": "http://127.0.0.1/` + strings.Repeat("secret", maxTrackURL/6) + `"}`, 400, []string{"webhook_url"}},
+		{ada + `, "callback_url": "http://127.0.0.1/` + strings.Repeat("secret", maxTrackURL/6) + `"}`, 400, []string{"callback_url"}},
 		{ada + `, "webhook_url": "hooks/x"}`, 400, []string{"webhook_url"}},
 		{ada + `, "webhook_url": "http://10.0.0.1/secret"}`, 403, []string{"webhook_url", "10.0.0.1"}},
 		{ada + `, "callback_url": "http://example.com/secret"}`, 403, []string{"callback_url", "example.com"}},

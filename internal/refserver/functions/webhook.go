@@ -1,6 +1,7 @@
 package functions
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,52 @@ import (
 	"github.com/edgeload/edgeload/internal/refserver/retry"
 	"github.com/edgeload/edgeload/internal/wire"
 )
+
+// PostTimeout is how long one attempt of a webhook or a callback may take where its
+// policy does not say. Without a wall clock nothing else would end a job whose
+// listener never answers.
+const PostTimeout = 10 * time.Second
+
+// PostPolicy is the policy of webhooks and callbacks. It has retry.Policy's text
+// form, but an attempt_timeout that is not given is PostTimeout, of the kinds guide
+// and none too: for none at all the text says attempt_timeout=0s.
+type PostPolicy retry.Policy
+
+// DefaultPostPolicy is full jitter.
+func DefaultPostPolicy() PostPolicy {
+	p := retry.Default(retry.Full)
+	p.AttemptTimeout = PostTimeout
+	return PostPolicy(p)
+}
+
+// keyTimeout stands in a policy's text where it says attempt_timeout: no other key
+// ends so, and no value has an equals sign.
+const keyTimeout = "attempt_timeout="
+
+// UnmarshalText reads a policy.
+func (p *PostPolicy) UnmarshalText(text []byte) error {
+	var read retry.Policy
+	if err := read.UnmarshalText(text); err != nil {
+		return err
+	}
+	if !bytes.Contains(text, []byte(keyTimeout)) {
+		read.AttemptTimeout = PostTimeout
+	}
+	*p = PostPolicy(read)
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads, attempt_timeout always.
+func (p PostPolicy) MarshalText() ([]byte, error) {
+	text, err := retry.Policy(p).MarshalText()
+	if err != nil || p.AttemptTimeout != 0 {
+		return text, err
+	}
+	if bytes.ContainsRune(text, ':') {
+		return append(text, ","+keyTimeout+"0s"...), nil
+	}
+	return append(text, ":"+keyTimeout+"0s"...), nil
+}
 
 // jobReport is the body of a callback.
 type jobReport struct {

@@ -11,6 +11,7 @@ import (
 func drawPolicy(t *rapid.T) Policy {
 	p := Default(rapid.SampledFrom([]Kind{None, Guide, Full, Equal, Decorrelated}).Draw(t, "kind"))
 	p.Seed = rapid.Uint64().Draw(t, "seed")
+	p.AttemptTimeout = time.Duration(rapid.Int64Range(0, int64(MaxWait)).Draw(t, "attempt_timeout"))
 	if p.Kind == None {
 		return p
 	}
@@ -21,7 +22,6 @@ func drawPolicy(t *rapid.T) Policy {
 	p.Base = time.Duration(rapid.Int64Range(1, int64(MaxWait)).Draw(t, "base"))
 	p.Cap = time.Duration(rapid.Int64Range(int64(p.Base), int64(MaxWait)).Draw(t, "cap"))
 	p.RetryAfter = rapid.Bool().Draw(t, "retry_after")
-	p.AttemptTimeout = time.Duration(rapid.Int64Range(0, int64(MaxWait)).Draw(t, "attempt_timeout"))
 	p.Budget = rapid.SampledFrom([]BudgetName{"", Finagle, GRPC}).Draw(t, "budget")
 	return p
 }

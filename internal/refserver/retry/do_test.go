@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,6 +140,35 @@ func TestRetryAfterIsALowerBound(t *testing.T) {
 				t.Errorf("%s: asked for %s, waited %s and said %s; want %s to %s", tc.policy, tc.asked, wait, r.Attempts[1].Wait, tc.low, tc.high)
 			}
 		})
+	}
+}
+
+// TestNoWaitIsLongerThanDocumented: whatever the server asks for, and at the far end
+// of the doubling.
+func TestNoWaitIsLongerThanDocumented(t *testing.T) {
+	for _, policy := range []string{
+		"full:attempts=20,base=1h,cap=1h", "equal:attempts=20,base=1h,cap=1h", "decorrelated:attempts=20,base=1h,cap=1h",
+		"full:attempts=20,base=1ns,cap=1h", "equal:attempts=20,base=30m,cap=1h", "decorrelated:attempts=20,base=1ns,cap=1h", "full:attempts=20,base=1ms,cap=1ms",
+		"guide:attempts=20",
+	} {
+		for _, asked := range []time.Duration{math.MinInt64, -time.Second, Patience, Patience + 1, math.MaxInt64} {
+			synctest.Test(t, func(t *testing.T) {
+				p := parse(t, policy)
+				r := Do(t.Context(), p, nil, script(0, Outcome{Status: 503, Asked: true, RetryAfter: asked}))
+				if wantStop := p.RetryAfter && asked > Patience; (r.Stop == StopRetryAfter) != wantStop || !wantStop && len(r.Attempts) != MaxAttempts {
+					t.Errorf("%s, asked for %s: %d attempts, %s", policy, asked, len(r.Attempts), r.Stop)
+				}
+				for i, a := range r.Attempts {
+					most := max(p.Cap, Patience)
+					if p.Kind == Guide && i > 0 {
+						most = time.Second<<(i-1) + time.Second
+					}
+					if a.Wait < 0 || a.Wait > most {
+						t.Errorf("%s, asked for %s: attempt %d waited %s", policy, asked, a.N, a.Wait)
+					}
+				}
+			})
+		}
 	}
 }
 

@@ -55,6 +55,8 @@ type Policy struct {
 	Kind     Kind
 	Attempts int // at most, the first included; 0 is 1
 
+	AttemptTimeout time.Duration // of one attempt, its body included; 0: none
+
 	// Of full, equal and decorrelated only:
 
 	Base time.Duration // the unit of the backoff
@@ -65,8 +67,7 @@ type Policy struct {
 	// earlier would be to ignore it.
 	RetryAfter bool
 
-	AttemptTimeout time.Duration // of one attempt, its body included; 0: none
-	Budget         BudgetName    // that retries are taken from
+	Budget BudgetName // that retries are taken from
 
 	Seed uint64 // fixes the draws of each Do; 0: new ones each time
 }
@@ -101,18 +102,18 @@ func (p Policy) Validate() error {
 		if p.Cap < p.Base || p.Cap > MaxWait {
 			bad("cap %s: want at least the base, %s, and at most %s", p.Cap, p.Base, MaxWait)
 		}
-		if p.AttemptTimeout < 0 || p.AttemptTimeout > MaxWait {
-			bad("attempt_timeout %s: want at most %s, and 0 for none", p.AttemptTimeout, MaxWait)
-		}
 		if !p.Budget.known() {
 			bad("budget %q: want none, finagle or grpc", p.Budget)
 		}
 	case Guide, None, "":
-		if p.Base != 0 || p.Cap != 0 || p.AttemptTimeout != 0 || p.RetryAfter || p.Budget != "" && p.Budget != NoBudget {
-			bad("policy %s has no base, cap, retry_after, attempt_timeout or budget", p.kind())
+		if p.Base != 0 || p.Cap != 0 || p.RetryAfter || p.Budget != "" && p.Budget != NoBudget {
+			bad("policy %s has no base, cap, retry_after or budget", p.kind())
 		}
 	default:
 		bad("unknown kind %q: want none, guide, full, equal or decorrelated", p.Kind)
+	}
+	if p.AttemptTimeout < 0 || p.AttemptTimeout > MaxWait {
+		bad("attempt_timeout %s: want at most %s, and 0 for none", p.AttemptTimeout, MaxWait)
 	}
 	switch {
 	case p.kind() == None && p.Attempts > 1:

@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ func amount(text string, unit time.Duration) (time.Duration, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseFloat(text, 64)
+	if errors.Is(err, strconv.ErrRange) { // n is infinite, and so more than that
+		err = nil
+	}
 	if err != nil {
 		return 0, false
 	}

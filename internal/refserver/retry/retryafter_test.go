@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -30,6 +31,9 @@ func TestParseRetryAfter(t *testing.T) {
 		{"", "1.2.3", 0, false},
 		{"", "0x10", 0, false},
 		{"", "99999999999999999999", farthestAsk, true},
+		{"", strings.Repeat("9", 400), farthestAsk, true},
+		{strings.Repeat("9", 400), "3", farthestAsk, true},
+		{"-1", "", 0, false},
 		{"", "Fri, 31 Dec 9999 23:59:59 GMT", farthestAsk, true},
 	} {
 		if got, ok := ParseRetryAfter(tc.ms, tc.after, now); got != tc.want || ok != tc.ok {

@@ -19,10 +19,12 @@ func parse(t testing.TB, text string) Policy {
 
 func TestPolicyReads(t *testing.T) {
 	for text, want := range map[string]Policy{
-		"none":             {Kind: None, Attempts: 1},
-		"guide":            {Kind: Guide, Attempts: 3},
-		"guide:attempts=5": {Kind: Guide, Attempts: 5},
-		" full ":           {Kind: Full, Attempts: 3, Base: time.Second, Cap: 20 * time.Second, RetryAfter: true},
+		"none":                      {Kind: None, Attempts: 1},
+		"guide":                     {Kind: Guide, Attempts: 3},
+		"guide:attempts=5":          {Kind: Guide, Attempts: 5},
+		"guide:attempt_timeout=10s": {Kind: Guide, Attempts: 3, AttemptTimeout: 10 * time.Second},
+		"none:attempt_timeout=10s":  {Kind: None, Attempts: 1, AttemptTimeout: 10 * time.Second},
+		" full ":                    {Kind: Full, Attempts: 3, Base: time.Second, Cap: 20 * time.Second, RetryAfter: true},
 		"equal:base=50ms, cap=1s, attempts=20, retry_after=false": {Kind: Equal, Attempts: 20, Base: 50 * time.Millisecond, Cap: time.Second},
 		"decorrelated:attempt_timeout=2s,budget=grpc,seed=9": {Kind: Decorrelated, Attempts: 3, Base: time.Second, Cap: 20 * time.Second,
 			RetryAfter: true, AttemptTimeout: 2 * time.Second, Budget: GRPC, Seed: 9},
@@ -50,6 +52,7 @@ func TestPolicyErrors(t *testing.T) {
 		"equal:budget=big":                   {`budget "big"`},
 		"equal:attempt_timeout=-1s":          {"attempt_timeout -1s"},
 		"none:attempts=2":                    {"policy none has one"},
+		"guide:attempt_timeout=2h":           {"attempt_timeout 2h0m0s"},
 		"guide:base=1s":                      {"policy guide has no base"},
 		"guide:budget=grpc":                  {"policy guide has no base"},
 		"guide:retry_after=true":             {"policy guide has no base"},
