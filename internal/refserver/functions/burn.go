@@ -1,13 +1,14 @@
 package functions
 
 import (
+	"context"
 	"time"
 
 	"github.com/edgeload/edgeload/internal/refserver/edge"
 )
 
-// burn uses up CPU time, as the invocation counts it.
-func burn(inv *edge.Invocation, want time.Duration) (used time.Duration, err error) {
+// burn uses up CPU time, as the invocation counts it, for no longer than ctx lasts.
+func burn(ctx context.Context, inv *edge.Invocation, want time.Duration) (used time.Duration, err error) {
 	const rounds = 200_000 // well below a millisecond
 	before := inv.CPU()
 	x := uint64(want)
@@ -17,7 +18,10 @@ func burn(inv *edge.Invocation, want time.Duration) (used time.Duration, err err
 			x ^= x >> 7
 			x ^= x << 17
 		}
-		return x != 0 && inv.CPU()-before < want
+		return x != 0 && inv.CPU()-before < want && ctx.Err() == nil
 	})
+	if err == nil {
+		err = context.Cause(ctx)
+	}
 	return inv.CPU() - before, err
 }

@@ -203,7 +203,7 @@ func (f *limits) run(ctx context.Context, inv *edge.Invocation, l *load, step fu
 	}
 	if l.CPU > 0 {
 		step()
-		used, err := burn(inv, time.Duration(l.CPU))
+		used, err := burn(ctx, inv, time.Duration(l.CPU))
 		if done.CPU = duration(used); err != nil {
 			return done, release, err
 		}

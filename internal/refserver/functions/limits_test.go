@@ -222,3 +222,14 @@ func FuzzLimits(f *testing.F) {
 		}
 	})
 }
+
+// A function that computes stops with its request: the idle timeout is not late by
+// what was left to compute.
+func TestLimitsComputeNoLongerThanTheRequest(t *testing.T) {
+	s := limitsServer(t, "unlimited", func(o *edge.Options) { o.Limits.RequestIdle = 200 * time.Millisecond })
+	start := time.Now()
+	rec := askLimits(s, `{"cpu": "8s"}`)
+	if took := time.Since(start); rec.Code != 504 || took > 4*time.Second {
+		t.Errorf("%d after %s, want 504 after 200 ms", rec.Code, took)
+	}
+}

@@ -172,8 +172,8 @@ func (t *TrackEvent) read(w http.ResponseWriter, r *http.Request) (*job, error) 
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for name, value := range map[string]string{"user_id": req.UserID, "event_type": req.EventType} {
-		if value == "" || len(value) > maxTrackText {
-			bad("%s: want a string of 1 to %d bytes", name, maxTrackText)
+		if value == "" || len(value) > maxTrackText || strings.Contains(value, "\x00") { // which no text of PostgreSQL holds
+			bad("%s: want a string of 1 to %d bytes, none of them zero", name, maxTrackText)
 		}
 	}
 	if req.ID == "" {

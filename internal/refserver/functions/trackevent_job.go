@@ -150,7 +150,7 @@ func (t *TrackEvent) record(j *job, event, detail string) {
 // work uses so much CPU time, then waits.
 func work(ctx context.Context, cpu, rest time.Duration) error {
 	if cpu > 0 {
-		if _, err := burn(edge.InvocationOf(ctx), cpu); err != nil {
+		if _, err := burn(ctx, edge.InvocationOf(ctx), cpu); err != nil {
 			return fmt.Errorf("%w: %w", errWorkerEnded, err)
 		}
 	}

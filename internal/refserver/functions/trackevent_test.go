@@ -357,6 +357,7 @@ func TestTrackEventRejects(t *testing.T) {
 		{`{}`, 400, []string{"user_id", "event_type"}},
 		{`{"user_id": 7, "event_type": "x"}`, 400, []string{"user_id"}},
 		{`{"user_id": "` + strings.Repeat("x", maxTrackText+1) + `", "event_type": "x"}`, 400, []string{"user_id"}},
+		{`{"user_id": "a\u0000b", "event_type": "x"}`, 400, []string{"user_id", "none of them zero"}},
 		{ada + `, "id": "a b"}`, 400, []string{"id:"}},
 		{ada + `, "id": "` + strings.Repeat("x", maxJobID+1) + `"}`, 400, []string{"id:"}},
 		{ada + `, "work": {"cpu": "-1s", "sleep": "2h"}}`, 400, []string{"work.cpu", "work.sleep"}},
