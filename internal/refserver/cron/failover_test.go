@@ -207,9 +207,10 @@ func testFailover(t *testing.T, dsn string, kills int, stop bool) {
 		hold(t, time.Duration(rand.IntN(1000))*time.Millisecond)
 		gone := time.Now()
 		m.kill(leader)
+		dead := time.Now()
 		m.add()
 		next, called := awaitCaller(t, r, leader)
-		gaps, leader = append(gaps, gap{gone, called}), next
+		gaps, leader = append(gaps, gap{gone, dead, called}), next
 	}
 	killed := longest(gaps)
 
@@ -219,7 +220,7 @@ func testFailover(t *testing.T, dsn string, kills int, stop bool) {
 		m.signal(leader, syscall.SIGSTOP)
 		_, called := awaitCaller(t, r, leader)
 		m.signal(leader, syscall.SIGCONT)
-		gaps = append(gaps, gap{gone, called})
+		gaps = append(gaps, gap{gone, called, called})
 	}
 	if longest(gaps) > Takeover {
 		t.Errorf("nobody called for %s", longest(gaps))
@@ -245,7 +246,7 @@ func testFailover(t *testing.T, dsn string, kills int, stop bool) {
 				lost++ // begun, and its leader gone before it could say how it ended
 			case outcome == "" && n == 0 && wrote.skipped:
 				skipped++
-			case outcome == "" && n == 0 && wrote.pending && gaps[len(gaps)-1].gone.After(at):
+			case outcome == "" && n == 0 && wrote.pending && gaps[len(gaps)-1].dead.After(at):
 				waited++ // for the run before, and its leader gone
 			default:
 				t.Errorf("%s for %s was called %d times; its history says %q, the ledgers %+v; nobody led in %v", name, at, n, outcome, wrote, gaps)
@@ -258,12 +259,15 @@ func testFailover(t *testing.T, dsn string, kills int, stop bool) {
 	if len(r.counts["unreadable"]) > 0 {
 		t.Error("unreadable calls")
 	}
+	if t.Failed() {
+		m.tell()
+	}
 	t.Logf("in %s: calls of a job of 1 second again %s after a kill at the latest, %s in all; %d instants made up for, %d lost in a kill, %d skipped, %d lost waiting",
 		end.Sub(began), killed, longest(gaps), late, lost, skipped, waited)
 }
 
-// gap is when a leader was gone, and when the next one called.
-type gap struct{ gone, called time.Time }
+// gap is when a leader was about to be gone, when it was, and when the next one called.
+type gap struct{ gone, dead, called time.Time }
 
 func longest(gaps []gap) (d time.Duration) {
 	for _, g := range gaps {
@@ -321,6 +325,22 @@ func (m *members) read() map[instantOf]inLedgers {
 		}
 	}
 	return out
+}
+
+// tell logs what every member's ledger holds.
+func (m *members) tell() {
+	m.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(m.ledgers, "*.jsonl"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for _, path := range paths {
+		lines, err := os.ReadFile(path)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		m.t.Logf("%s:\n%s", filepath.Base(path), lines)
+	}
 }
 
 // awaitCalls waits until each job was called for an instant since the one given.

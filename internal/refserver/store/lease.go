@@ -59,8 +59,8 @@ func (s *Store) Lead(ctx context.Context, holder string, ttl time.Duration) (*Le
 func (l *Lease) takeRow(ctx context.Context) error {
 	const query = `UPDATE {leader} SET holder = $1, expires = $2
 		WHERE holder = '' OR expires <= $3 OR expires > $2 RETURNING last_tick, lap`
-	now := time.Now()
 	err := l.store.write(ctx, func(ctx context.Context, q querier) error {
+		now := time.Now() // once nobody else can write: who has just taken the lead did so before it
 		return q.QueryRowContext(ctx, l.store.sql(query), l.holder, stamp(now.Add(l.ttl)), stamp(now)).Scan(instant{&l.LastTick}, &l.Lap)
 	})
 	if errors.Is(err, sql.ErrNoRows) {

@@ -121,6 +121,55 @@ func testLease(t *testing.T, db database) {
 	}
 }
 
+// Who waited for the database while another took the lead does not take it from it:
+// on SQLite the lead that was just taken must not look like one of before the clock was
+// set back.
+func testLeadWhileWaiting(t *testing.T, db database) {
+	dsn := db.dsn(t)
+	first := open(t, dsn)
+	second := first
+	if dsn != Memory { // where each that is opened is another
+		second = open(t, dsn)
+	}
+	writing, release := make(chan struct{}), make(chan struct{})
+	outcomes := make(chan error, 3)
+	go func() {
+		outcomes <- first.write(t.Context(), func(context.Context, querier) error {
+			close(writing)
+			<-release
+			return nil
+		})
+	}()
+	<-writing
+	leases := make(chan *Lease, 2)
+	ask := func(s *Store, holder string) {
+		l, err := s.Lead(t.Context(), holder, 5*time.Second)
+		if err == nil {
+			leases <- l
+		}
+		outcomes <- err
+	}
+	go ask(second, "the one who waits long")
+	time.Sleep(50 * time.Millisecond)
+	go ask(first, "the one who comes later")
+	time.Sleep(50 * time.Millisecond)
+	close(release)
+	led := 0
+	for range 3 {
+		if err := <-outcomes; errors.Is(err, ErrLed) {
+			led++
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	if led != 1 {
+		t.Errorf("%d of two were told that another leads, want one", led)
+	}
+	if err := (<-leases).Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // When Release has returned the lead is free at once.
 func testRelease(t *testing.T, db database) {
 	s := open(t, db.dsn(t))

@@ -26,6 +26,7 @@ var suite = map[string]func(t *testing.T, db database){
 	"columns":                 testColumns,
 	"runs":                    testRuns,
 	"lease":                   testLease,
+	"lease while waiting":     testLeadWhileWaiting,
 	"lease released":          testRelease,
 	"newer schema":            testNewerSchema,
 	"several start at once":   testSeveralStart,
