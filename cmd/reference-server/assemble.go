@@ -238,7 +238,12 @@ func (p *program) handler(b *backing) (*edge.Server, error) {
 		sections["cron"] = func() any { return embedded.Stats() }
 	}
 	switches := map[string]admin.Switch{"llm": {
-		Get: func() string { return p.simulator.Faults().String() },
+		Get: func() string {
+			if faults := p.simulator.Faults(); !faults.IsZero() {
+				return faults.String()
+			}
+			return ""
+		},
 		Set: func(setting string) error {
 			var faults llm.Faults
 			if err := faults.UnmarshalText([]byte(setting)); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -230,6 +231,27 @@ func TestFaultSwitches(t *testing.T) {
 		t.Errorf("switching off answered %d", got)
 	}
 	meets("switched off", 200, 200)
+	resp, err := client.Do(func() *http.Request {
+		req, err := http.NewRequest(http.MethodGet, s.url+wire.PathAdmin+"faults", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+key)
+		return req
+	}())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var settings map[string]string
+	if err := json.NewDecoder(resp.Body).Decode(&settings); err != nil || len(settings) < 2 {
+		t.Errorf("the switches are %v, %v", settings, err)
+	}
+	_ = resp.Body.Close()
+	for name, setting := range settings {
+		if setting != "" {
+			t.Errorf("switch %s is off and shows %q", name, setting)
+		}
+	}
 	client.CloseIdleConnections()
 	s.stop()
 	s.ended(t)
