@@ -22,7 +22,7 @@ type httpDriver struct {
 	requests  *requests
 	checks    httpChecks
 	follower  httpFollower // nil for a workload that has no more to an arrival than its answer
-	redirects int // so many are followed
+	redirects int          // so many are followed
 	timeout   time.Duration
 	dialer    *dialer
 	to        destination
