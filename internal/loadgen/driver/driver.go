@@ -56,6 +56,7 @@ func protocols() map[scenario.Protocol]protocol {
 		scenario.SSE:       {metrics: sseMetrics, headline: sseTTFT, open: newSSE},
 		scenario.HTTP:      {metrics: httpMetrics, headline: httpLatency, open: newHTTP},
 		scenario.WebSocket: {metrics: wsMetrics, headline: wsFanout, open: newWebSocket, once: true},
+		scenario.Retry:     {metrics: retryMetrics, headline: httpLatency, open: newRetry},
 	}
 }
 

@@ -168,6 +168,9 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 	if w.Job != nil {
 		c.completeJob(at+".job", w.Job)
 	}
+	if w.Policy != nil {
+		c.completePolicy(at+".policy", w.Policy)
+	}
 	if w.Feed != nil && w.Feed.Order == "" {
 		w.Feed.Order = FeedSequential
 	}
