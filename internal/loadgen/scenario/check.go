@@ -137,6 +137,7 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 		w.Timeout = defaultTimeout(w.Protocol)
 	}
 	c.completeConnect(at, w)
+	c.completeStream(at, w)
 	if w.Protocol == SSE && w.Dialect == "" {
 		w.Dialect = DialectAuto
 	}

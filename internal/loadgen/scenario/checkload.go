@@ -18,6 +18,10 @@ func protocolsOf() map[string][]Protocol {
 		"load":             {SSE, WebSocket, HTTP, Background, Retry},
 		"request":          {SSE, HTTP, Background, Retry},
 		"dialect":          {SSE},
+		"slow":             {SSE},
+		"leave":            {SSE},
+		"resume":           {SSE},
+		"idle_timeout":     {SSE},
 		"http2":            {SSE, HTTP, Background, Retry},
 		"room":             {WebSocket},
 		"targets":          {HTTP},
@@ -62,6 +66,7 @@ func (c *checker) workload(at, name string, w *Workload) {
 	if w.Room != nil && !c.bad[at+".room"] {
 		c.room(at+".room", w)
 	}
+	c.stream(at, w)
 	c.templates(at, name, w)
 	if slices.Contains([]Protocol{HTTP, Background, Retry}, w.Protocol) {
 		c.http(at, w)

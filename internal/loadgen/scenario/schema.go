@@ -21,7 +21,7 @@ import (
 // binary so that the schema's descriptions are their doc comments, wherever the
 // binary runs, and cannot differ from them.
 //
-//go:embed scenario.go background.go cronjob.go retry.go sink.go
+//go:embed scenario.go background.go cronjob.go retry.go sink.go stream.go
 var typesSource embed.FS
 
 // envPattern is a scalar that the environment fills in: its notation can only be
@@ -138,6 +138,8 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"256B", "uniform:100B,4KiB", "lognormal:512B,0.8"}}
 	case reflect.TypeFor[TimeDist]():
 		return &jsonschema.Schema{Type: "string", Pattern: distPattern(oneTime), Examples: []any{"300ms", "uniform:100ms,500ms", "lognormal:200ms,0.5"}}
+	case reflect.TypeFor[ByteRate]():
+		return &jsonschema.Schema{Type: "string", Pattern: byteRatePattern, Examples: []any{"8KiB/s"}}
 	case reflect.TypeFor[CountDist]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
 			{Type: "integer", Minimum: "0"},
