@@ -166,6 +166,9 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 			r.Settle = Duration(250 * time.Millisecond)
 		}
 	}
+	if w.Job != nil {
+		c.completeJob(at+".job", w.Job)
+	}
 	if w.Feed != nil && w.Feed.Order == "" {
 		w.Feed.Order = FeedSequential
 	}

@@ -71,6 +71,9 @@ func (c *checker) workload(at, name string, w *Workload) {
 	if slices.Contains([]Protocol{HTTP, Background, Retry}, w.Protocol) {
 		c.http(at, w)
 	}
+	if w.Job != nil && !c.bad[at+".job"] {
+		c.job(at+".job", w.Job)
+	}
 }
 
 // keysOfProtocol reports keys that go only with other protocols, and what is

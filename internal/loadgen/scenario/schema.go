@@ -248,6 +248,16 @@ func constrain(s *jsonschema.Schema) {
 		}
 	}
 
+	s.Definitions["Extract"].OneOf = oneOf("header", "json")
+	set(s.Definitions["Workload"], "extract", func(p *jsonschema.Schema) { p.PropertyNames = &jsonschema.Schema{Pattern: varPattern} })
+	correlation := s.Definitions["Correlation"]
+	correlation.OneOf = append(oneOf("header", "query", "json"), &jsonschema.Schema{Not: anyOf("header", "query", "json")})
+	set(correlation, "query", func(p *jsonschema.Schema) { p.MinLength = &one })
+	s.Definitions["Job"].Not = &jsonschema.Schema{Required: []string{"callback", "poll"}}
+	for _, def := range []string{"Extract", "Correlation"} {
+		set(s.Definitions[def], "header", func(p *jsonschema.Schema) { p.Pattern = tokenPattern })
+	}
+
 	header := func(p *jsonschema.Schema) {
 		p.PropertyNames = &jsonschema.Schema{Pattern: tokenPattern}
 		p.AdditionalProperties = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
