@@ -13,6 +13,9 @@ func (c *conn) answer(req *http.Request, call *Call, a Answer, gone func()) (mor
 	if a.Wait == nil {
 		a.Wait = onTime
 	}
+	if a.Leaves == nil {
+		a.Leaves = func(time.Time, bool) {}
+	}
 	if a.After > 0 || a.Hang || a.Stream != nil {
 		defer c.watch(gone)()
 	}
@@ -20,12 +23,15 @@ func (c *conn) answer(req *http.Request, call *Call, a Answer, gone func()) (mor
 	begin := call.Whole.Add(a.After)
 	switch {
 	case a.After > 0 && !a.Wait(ctx, begin):
+		a.Leaves(time.Now(), true)
 		c.sink.account.unanswered.Add(1)
 		return false
 	case a.Hang:
 		onTime(ctx, time.Now().Add(hangLimit))
+		a.Leaves(time.Now(), true)
 		return false
 	case a.Reset:
+		a.Leaves(time.Now(), false)
 		c.reset()
 		return false
 	}
@@ -95,6 +101,7 @@ func (c *conn) whole(req *http.Request, a Answer, more bool) error {
 	if req.Method != http.MethodHead {
 		c.out.Write(body)
 	}
+	a.Leaves(time.Now(), false)
 	return c.write(c.out.Bytes())
 }
 
@@ -106,7 +113,12 @@ func (c *conn) stream(ctx context.Context, req *http.Request, call *Call, a Answ
 		size = chunkedSize
 	}
 	c.head(&a, size, !more)
-	if err := c.write(c.out.Bytes()); err != nil || req.Method == http.MethodHead {
+	if req.Method == http.MethodHead {
+		a.Leaves(time.Now(), false)
+		return c.write(c.out.Bytes())
+	}
+	if err := c.write(c.out.Bytes()); err != nil {
+		a.Leaves(time.Now(), true)
 		return err
 	}
 	err := a.Stream.write(ctx, begin, len(call.Body), a.Wait, func(event []byte) error {
@@ -120,6 +132,7 @@ func (c *conn) stream(ctx context.Context, req *http.Request, call *Call, a Answ
 		c.out.WriteString("\r\n")
 		return c.write(c.out.Bytes())
 	})
+	a.Leaves(time.Now(), err != nil)
 	if err == nil && chunked {
 		err = c.write([]byte("0\r\n\r\n"))
 	}

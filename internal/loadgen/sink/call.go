@@ -52,6 +52,11 @@ type Answer struct {
 	Hang bool
 	// Stream, where set, is the body: a Script makes one.
 	Stream *Stream
+	// Leaves, where set, is called once: right before the last bytes of the answer are
+	// written, or the connection is reset, with that instant, so that nothing the caller
+	// does upon its answer comes before; or when the caller has gone without it, or the
+	// sink or the handler has. It does not wait.
+	Leaves func(at time.Time, gone bool)
 	// Wait waits for the instants of After and Stream; nil is Go's timers, which are
 	// late by up to a millisecond where the process is idle.
 	Wait Waiter
