@@ -165,6 +165,9 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 			r.Settle = Duration(250 * time.Millisecond)
 		}
 	}
+	if w.Cron != nil {
+		c.completeCron(at+".cron", w.Cron)
+	}
 	if w.Feed != nil && w.Feed.Order == "" {
 		w.Feed.Order = FeedSequential
 	}

@@ -22,7 +22,7 @@ func protocolsOf() map[string][]Protocol {
 		"room":             {WebSocket},
 		"targets":          {HTTP},
 		"checks":           {HTTP, Background, Retry},
-		"extract":          {HTTP, Background},
+		"extract":          {HTTP, Background, Cron},
 		"follow_redirects": {HTTP, Background, Retry},
 		"job":              {Background},
 		"cron":             {Cron},
@@ -61,6 +61,9 @@ func (c *checker) workload(at, name string, w *Workload) {
 	}
 	if w.Room != nil && !c.bad[at+".room"] {
 		c.room(at+".room", w)
+	}
+	if w.Cron != nil && !c.bad[at+".cron"] {
+		c.cron(at, w)
 	}
 	c.templates(at, name, w)
 	if slices.Contains([]Protocol{HTTP, Background, Retry}, w.Protocol) {

@@ -40,6 +40,9 @@ func (c *checker) templates(at, name string, w *Workload) {
 		c.headers(at+".request.headers", r.Headers, sample, runnable)
 		c.template(at+".request.body", r.Body, sample, runnable)
 	}
+	if w.Protocol == Cron && w.Cron != nil && !c.bad[at+".cron"] {
+		c.cronTemplates(at, w, sample)
+	}
 	if r := w.Room; r != nil && !c.bad[at+".room"] {
 		c.path(at+".room.path", r.Path, sample, runnable)
 		c.headers(at+".room.headers", r.Headers, sample, runnable)
@@ -95,6 +98,9 @@ func (c *checker) template(path, text string, sample *Data, run bool) (string, b
 func (c *checker) hint(err error, sample *Data) string {
 	if !strings.Contains(err.Error(), "map has no entry for key") {
 		return ""
+	}
+	if strings.Contains(err.Error(), ".Vars.") {
+		return "; extract takes no value of that name"
 	}
 	if sample.Feed == nil {
 		return "; the workload has no feed"
