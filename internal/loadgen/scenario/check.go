@@ -169,6 +169,9 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 	if w.Job != nil {
 		c.completeJob(at+".job", w.Job)
 	}
+	if w.Cron != nil {
+		c.completeCron(at+".cron", w.Cron)
+	}
 	if w.Feed != nil && w.Feed.Order == "" {
 		w.Feed.Order = FeedSequential
 	}

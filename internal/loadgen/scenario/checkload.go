@@ -26,7 +26,7 @@ func protocolsOf() map[string][]Protocol {
 		"room":             {WebSocket},
 		"targets":          {HTTP},
 		"checks":           {HTTP, Background, Retry},
-		"extract":          {HTTP, Background},
+		"extract":          {HTTP, Background, Cron},
 		"follow_redirects": {HTTP, Background, Retry},
 		"job":              {Background},
 		"cron":             {Cron},
@@ -67,6 +67,9 @@ func (c *checker) workload(at, name string, w *Workload) {
 		c.room(at+".room", w)
 	}
 	c.stream(at, w)
+	if w.Cron != nil && !c.bad[at+".cron"] {
+		c.cron(at, w)
+	}
 	c.templates(at, name, w)
 	if slices.Contains([]Protocol{HTTP, Background, Retry}, w.Protocol) {
 		c.http(at, w)

@@ -39,6 +39,9 @@ func (c *checker) templates(at, name string, w *Workload) {
 	}
 	c.extracts(at+".extract", w.Request, w.Extract)
 	c.jobTemplates(at+".job", w, sample, runnable)
+	if w.Protocol == Cron && w.Cron != nil && !c.bad[at+".cron"] {
+		c.cronTemplates(at, w, sample)
+	}
 	if r := w.Room; r != nil && !c.bad[at+".room"] {
 		c.path(at+".room.path", r.Path, sample, runnable)
 		c.headers(at+".room.headers", r.Headers, sample, runnable)

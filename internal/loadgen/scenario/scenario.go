@@ -81,7 +81,8 @@ type Workload struct {
 	// is on the status, that must be 2xx or 3xx.
 	Checks []Check `yaml:"checks,omitempty" json:"checks,omitempty"`
 	// Extract takes values out of an answer by name, for later templates of the same
-	// arrival, which see them as {{ .Vars.name }}.
+	// arrival, which see them as {{ .Vars.name }}. In a cron workload the answer is that
+	// to register, and remove sees them.
 	Extract map[string]*Extract `yaml:"extract,omitempty" json:"extract,omitempty"`
 	// Job is the work that a background workload's requests leave behind.
 	Job *Job `yaml:"job,omitempty" json:"job,omitempty"`
