@@ -65,7 +65,11 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 	if err != nil {
 		return err
 	}
-	flags := scenarioFlags{target: "http://" + addr, durationGiven: func() bool { return f.quick }}
+	secret, keys, err := referenceKeys(ctx, program)
+	if err != nil {
+		return err
+	}
+	flags := scenarioFlags{target: "http://" + addr, vars: keys, durationGiven: func() bool { return f.quick }}
 	if f.quick {
 		flags.duration = quickDuration
 	}
@@ -86,6 +90,7 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 	}
 	under, err := startServer(ctx, "start the reference server", target.Options{
 		Command: []string{program, "--listen", addr},
+		Env:     secret,
 		Ready:   flags.target + "/healthz",
 	})
 	if err != nil {

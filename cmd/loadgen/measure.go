@@ -67,7 +67,7 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under condi
 // measure runs one scenario and judges its thresholds. Where the server under test
 // ended in the run, the error says so and the result is there all the same.
 func measure(ctx context.Context, sc *scenario.Scenario, under conditions, c *console) (*result.Result, error) {
-	plan, err := driver.Plan(sc)
+	plan, err := driver.Plan(sc, driver.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
