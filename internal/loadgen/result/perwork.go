@@ -40,13 +40,13 @@ func (r *Resources) SetPerWork(res *Result, plateau Usage) {
 
 // setPerOperation divides the CPU time of the measured part.
 func (r *Resources) setPerOperation(res *Result) {
-	add := func(workload, operation string, count int64, open float64) {
+	add := func(workload, operation string, count int64, cut float64) {
 		if count <= 0 {
 			return
 		}
 		n, u := float64(count), r.Measured
 		p := PerOperation{Workload: workload, Operation: operation, Count: count, CPUNS: float64(u.CPUNS) / n}
-		p.ErrorNS = float64(u.CPUErrorNS)/n + p.CPUNS*math.Min(1, open/n)
+		p.ErrorNS = float64(u.CPUErrorNS)/n + p.CPUNS*cut
 		if r.Idle != nil {
 			p.IdleNS = r.Idle.Cores * float64(u.ToNS-u.FromNS) / n
 		}
@@ -59,8 +59,10 @@ func (r *Resources) setPerOperation(res *Result) {
 		finished += int64(w.counter("finished"))
 		open += float64(w.inFlightAt(r.Measured.ToNS) - w.inFlightAt(r.Measured.FromNS))
 	}
+	// cut is the share of the work that may be in one of the two numbers only.
+	cut := math.Min(1, math.Abs(open)/math.Max(1, float64(finished)))
 	if len(res.Workloads) != 1 {
-		add("", "arrival", finished, math.Abs(open))
+		add("", "arrival", finished, cut)
 		return
 	}
 	w := &res.Workloads[0]
@@ -69,8 +71,8 @@ func (r *Resources) setPerOperation(res *Result) {
 		add(w.Name, "delivery", int64(w.counter("received")), 0)
 		return
 	}
-	add(w.Name, "arrival", finished, math.Abs(open))
-	add(w.Name, "token", int64(w.counter("chunks")), 0)
+	add(w.Name, "arrival", finished, cut)
+	add(w.Name, "token", int64(w.counter("chunks")), cut)
 }
 
 // setPerConnection divides the memory gained between before the load and the

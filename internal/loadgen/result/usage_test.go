@@ -92,7 +92,7 @@ func TestPerWork(t *testing.T) {
 	// 2 s ÷ 1000; the error is 20 ms ÷ 1000 and 10 of the 1000 streams; idle 1 % of 10 s.
 	want := []PerOperation{
 		{Workload: "w", Operation: "arrival", Count: 1000, CPUNS: 2e6, ErrorNS: 20e3 + 20e3, IdleNS: 100e3},
-		{Workload: "w", Operation: "token", Count: 50_000, CPUNS: 40e3, ErrorNS: 400, IdleNS: 2e3},
+		{Workload: "w", Operation: "token", Count: 50_000, CPUNS: 40e3, ErrorNS: 400 + 400, IdleNS: 2e3},
 	}
 	if d := cmp.Diff(want, r.PerOperation, approx); d != "" {
 		t.Errorf("an operation (-want +got):\n%s", d)

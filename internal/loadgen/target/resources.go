@@ -45,11 +45,11 @@ func (w *watch) resources(res *result.Result, died *EndedError) *result.Resource
 // doubts says what the samples do not know.
 func (w *watch) doubts(r *result.Resources) {
 	if w.opaque > 0 {
-		r.Unknown = append(r.Unknown, fmt.Sprintf("descriptors: of %d processes, which belong to another user", w.opaque))
+		r.Unknown = append(r.Unknown, fmt.Sprintf("descriptors: of processes that belong to another user, %d at most", w.opaque))
 	}
 	if w.tree.unheard > 0 {
-		r.Unknown = append(r.Unknown, fmt.Sprintf("CPU time: of %d processes that ended without a parent that waited for them, "+
-			"what each used in its last %v", w.tree.unheard, sampleEvery))
+		r.Unknown = append(r.Unknown, fmt.Sprintf("CPU time: what each process that no other of the server's waited for used in its last %v, "+
+			"and all of one that was there for less; %d such ends were noticed", sampleEvery, w.tree.unheard))
 	}
 }
 
