@@ -21,6 +21,9 @@ type Plan struct {
 	Workloads []Workload
 	// Observe, when set, is called about once a second from one goroutine.
 	Observe func(Snapshot)
+	// Began, when set, is called once before the first arrival with the instant from
+	// which the run counts, which may lie shortly ahead.
+	Began func(start time.Time)
 	// Spin lets what waits for an instant spin through the last part of the wait:
 	// more punctual, for up to a core of CPU.
 	Spin bool

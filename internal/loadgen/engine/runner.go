@@ -86,6 +86,9 @@ func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 	if !plan.coarse {
 		runtime.GC()
 	}
+	if plan.Began != nil {
+		plan.Began(r.clock.start)
+	}
 	return r.carryOut(ctx, id, r.clock.start.UTC())
 }
 
