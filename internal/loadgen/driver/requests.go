@@ -27,13 +27,14 @@ type requests struct {
 
 	template *requestTemplate // nil where built are all there are
 	rows     *scenario.Rows   // nil without a feed
+	lengths  *scenario.Lengths
 }
 
 // newRequests reads a workload's target file, or compiles its request, which accepts
 // what accept says unless it says otherwise itself.
 func newRequests(of opening, accept string) (*requests, error) {
 	sc, w := of.scenario, of.workload
-	h := &requests{seed: sc.Seed, sink: of.sinkURL()}
+	h := &requests{seed: sc.Seed, sink: of.sinkURL(), lengths: of.lengths}
 	switch {
 	case w.Targets != nil:
 		return h, h.open(sc, w.Targets)
@@ -97,7 +98,7 @@ func (h *requests) open(sc *scenario.Scenario, t *scenario.Targets) (err error) 
 // not to be changed.
 func (h *requests) build(run *engine.Run, a engine.Arrival) (*http.Request, error) {
 	if h.template != nil {
-		data := &scenario.Data{Seq: a.Seq, User: a.User, Workload: run.Workload, RunID: run.ID, Seed: h.seed, Sink: h.sink}
+		data := &scenario.Data{Seq: a.Seq, User: a.User, Workload: run.Workload, RunID: run.ID, Seed: h.seed, Sink: h.sink, Lengths: h.lengths}
 		if h.rows != nil {
 			data.Feed = h.rows.Row(a.Seq)
 		}
