@@ -110,6 +110,12 @@ func plannedWorkload(sc *scenario.Scenario, name string, index uint64, o Options
 	out := engine.Workload{
 		Name: name, Protocol: w.Protocol, Driver: d, Metrics: proto.metrics(), Headline: proto.headline, Once: proto.once,
 	}
+	if s := w.Load.Session; s != nil {
+		out.Sessions = &engine.Sessions{
+			Turns: func(n uint64) int { return s.TurnsOf(sc.Seed, name, n) },
+			Think: func(n uint64, turn int) time.Duration { return s.ThinkBefore(sc.Seed, name, n, turn) },
+		}
+	}
 	if users := w.Load.Users; users > 0 {
 		out.Users, out.Think = users, time.Duration(w.Load.Think)
 		out.Begins = func(u int) time.Duration { return pace.Ramp(users, time.Duration(w.Load.Ramp), u) }

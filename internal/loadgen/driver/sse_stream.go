@@ -54,6 +54,8 @@ type sseStream struct {
 	ready    time.Duration // the connection was there
 	left     time.Duration // the request had left; actual start where not known
 	first    time.Duration // t_tok1
+	keeps    bool          // answer is wanted
+	answer   []byte        // its text so far, at most maxAnswer bytes
 	start    []byte        // what came before the first event, for an example
 	bad      error         // what the parser refused
 
@@ -75,7 +77,7 @@ func (s *sseStream) begin(a engine.Arrival, rec *engine.Recorder, dialect stream
 	s.gaps.reset()
 	*s = sseStream{
 		driver: s.driver, ends: over, clock: s.clock, rec: rec, arrival: a, left: a.Started,
-		parser: s.parser, decoder: stream.NewDecoder(dialect, &s.driver.scratch), emit: s.emit, start: s.start[:0], gaps: s.gaps,
+		parser: s.parser, decoder: stream.NewDecoder(dialect, &s.driver.scratch), emit: s.emit, start: s.start[:0], gaps: s.gaps, answer: s.answer[:0],
 	}
 }
 
@@ -148,6 +150,9 @@ func (s *sseStream) event(e stream.Event) {
 	}
 	if r.Token != stream.None {
 		s.token(r.Token)
+		if s.keeps && len(s.answer) < maxAnswer {
+			s.answer = s.decoder.AppendText(s.answer, e)
+		}
 		s.truth(e.Comment)
 	}
 	switch {

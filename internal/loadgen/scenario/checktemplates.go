@@ -35,7 +35,7 @@ func (c *checker) templates(at, name string, w *Workload) {
 	}
 	runnable := c.feed(at+".feed", w.Feed, sample)
 	if w.Load.Session != nil {
-		sample.InSession = &Turn{}
+		sample.InSession = &Turn{Keeps: w.Protocol == SSE}
 	}
 	if w.Load.Trace != nil || w.Load.Shape != "" {
 		rows := c.openTrace(at, &w.Load)

@@ -32,6 +32,8 @@ func (s *Session) ThinkBefore(seed uint64, workload string, n uint64, turn int) 
 type Turn struct {
 	Session uint64 // its number in the workload
 	Turn    int    // from 0
+	// Keeps says that answers are kept, and so there is a conversation.
+	Keeps bool
 	// Before is the conversation so far, without this turn's question.
 	Before []Message
 }
@@ -51,6 +53,8 @@ const (
 )
 
 var errNoSession = fmt.Errorf("no session: the workload's load has none")
+
+var errNoMessages = fmt.Errorf("no messages: only a workload of protocol %s keeps the answers of its sessions", SSE)
 
 // Turn is the place of the question in its session, from 0.
 func (d *Data) Turn() (int, error) {
@@ -73,6 +77,9 @@ func (d *Data) Session() (string, error) {
 func (d *Data) Messages() ([]Message, error) {
 	if d.InSession == nil {
 		return nil, errNoSession
+	}
+	if !d.InSession.Keeps {
+		return nil, errNoMessages
 	}
 	all := make([]Message, 0, len(d.InSession.Before)+1)
 	return append(append(all, d.InSession.Before...), Message{RoleUser, d.Prompt()}), nil
