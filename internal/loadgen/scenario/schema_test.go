@@ -196,7 +196,7 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		{"rate: 5/s", "rate: 5/s, users: 2", false},
 		{"rate: 5/s", "rate: 5/s, think: 1s", false},
 		{"rate: 5/s", "rate: 5/s, arrivals: gamma", false},
-		{"rate: 5/s", "rate: 5/s, arrivals: bursty", false},
+		{"rate: 5/s", "rate: 5/s, arrivals: lumpy", false},
 		{"rate: 5/s", "rate: 5/s, arrivals: gamma, cv: 0", false},
 		{"rate: 5/s", "rate: 5/s, max_in_flight: 0", false},
 		{"rate: 5/s", "stages: []", false},
