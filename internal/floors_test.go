@@ -21,7 +21,7 @@ const module = "github.com/edgeload/edgeload"
 var floors = map[string]map[string]int{
 	"loadgen": {
 		"scenario": 0, "hist": 0, "stream": 0, "frame": 0, "rxtime": 0,
-		"result": 1, "pace": 1, "knownanswer": 1, "h1": 1,
+		"result": 1, "pace": 1, "knownanswer": 1, "h1": 1, "sink": 1,
 		"engine": 2,
 		"driver": 3, "target": 3,
 		"gate": 4, "calibrate": 4,

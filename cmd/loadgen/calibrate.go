@@ -199,7 +199,7 @@ func runLevel(ctx context.Context, l calibrate.Level, server *answerer, c *conso
 	if err != nil {
 		return nil, err
 	}
-	plan, err := driver.Plan(sc)
+	plan, err := driver.Plan(sc, driver.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under condi
 
 // measure runs one scenario and judges its thresholds.
 func measure(ctx context.Context, sc *scenario.Scenario, spin bool, c *console) (*result.Result, error) {
-	plan, err := driver.Plan(sc)
+	plan, err := driver.Plan(sc, driver.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}

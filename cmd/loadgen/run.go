@@ -83,7 +83,7 @@ func loadScenarios(paths []string, o scenario.Options) ([]*scenario.Scenario, er
 	for _, p := range paths {
 		sc, err := scenario.ReadFile(p, o)
 		if err == nil {
-			_, err = driver.Plan(sc) // what only the driver can refuse
+			_, err = driver.Plan(sc, driver.Options{}) // what only the driver can refuse
 		}
 		if err != nil {
 			errs = append(errs, err)

@@ -14,16 +14,40 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
 	"github.com/edgeload/edgeload/internal/loadgen/pace"
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+	"github.com/edgeload/edgeload/internal/loadgen/sink"
 )
 
 // A protocol makes drivers of one kind.
 type protocol struct {
 	metrics  func() []engine.Metric
 	headline engine.MetricID
-	// open makes the driver for workload w, named name, of sc; it dials nothing.
-	open func(sc *scenario.Scenario, name string, w *scenario.Workload) (engine.Driver, error)
+	// open makes the driver for a workload; it dials nothing.
+	open func(of opening) (engine.Driver, error)
 	// once says that an arrival lasts the whole run.
 	once bool
+}
+
+// An opening is what a driver is made for.
+type opening struct {
+	scenario *scenario.Scenario
+	name     string // of the workload
+	workload *scenario.Workload
+	sink     *sink.Sink // nil where a scenario is only looked at
+}
+
+// sinkURL is the sink's address, "" without one.
+func (o opening) sinkURL() string {
+	if o.sink == nil {
+		return ""
+	}
+	return o.sink.URL()
+}
+
+// Options are what the workloads of a run have in common beside their scenario.
+type Options struct {
+	// Sink is loadgen's own endpoint; nil where the scenario needs none, or is not to
+	// be run.
+	Sink *sink.Sink
 }
 
 // protocols is every protocol loadgen speaks.
@@ -48,10 +72,10 @@ func Metrics() map[scenario.Protocol][]scenario.Metric {
 }
 
 // Plan makes a checked scenario ready to run.
-func Plan(sc *scenario.Scenario) (engine.Plan, error) {
+func Plan(sc *scenario.Scenario, o Options) (engine.Plan, error) {
 	plan := engine.Plan{Scenario: sc}
 	for i, name := range slices.Sorted(maps.Keys(sc.Workloads)) {
-		w, err := plannedWorkload(sc, name, uint64(i))
+		w, err := plannedWorkload(sc, name, uint64(i), o)
 		if err != nil {
 			return engine.Plan{}, fmt.Errorf("workload %s: %w", name, err)
 		}
@@ -60,13 +84,13 @@ func Plan(sc *scenario.Scenario) (engine.Plan, error) {
 	return plan, nil
 }
 
-func plannedWorkload(sc *scenario.Scenario, name string, index uint64) (engine.Workload, error) {
+func plannedWorkload(sc *scenario.Scenario, name string, index uint64, o Options) (engine.Workload, error) {
 	w := sc.Workloads[name]
 	proto, ok := protocols()[w.Protocol]
 	if !ok {
 		return engine.Workload{}, fmt.Errorf("no driver for protocol %q", w.Protocol)
 	}
-	d, err := proto.open(sc, name, w)
+	d, err := proto.open(opening{sc, name, w, o.Sink})
 	if err != nil {
 		return engine.Workload{}, err
 	}
@@ -79,6 +103,9 @@ func plannedWorkload(sc *scenario.Scenario, name string, index uint64) (engine.W
 		return out, nil
 	}
 	out.MaxInFlight = w.Load.MaxInFlight
+	if _, ok := d.(engine.Timetable); ok {
+		return out, nil
+	}
 	// Each workload draws its own arrivals from the one seed.
 	schedule, err := pace.New(w.Load, time.Duration(sc.Warmup), time.Duration(sc.Duration), sc.Seed+index)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
-	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
 // httpDefaultTimeout of one request, from its actual start.
@@ -22,7 +21,8 @@ const httpDefaultTimeout = 30 * time.Second
 type httpDriver struct {
 	requests  *requests
 	checks    httpChecks
-	redirects int // so many are followed
+	follower  httpFollower // nil for a workload that has no more to an arrival than its answer
+	redirects int          // so many are followed
 	timeout   time.Duration
 	dialer    *dialer
 	to        destination
@@ -39,9 +39,14 @@ type httpDriver struct {
 	answers  atomic.Int64 // whole ones, redirects that were followed left out
 }
 
-// newHTTP makes the driver for w.
-func newHTTP(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Driver, error) {
-	requests, err := newRequests(sc, w, "")
+// newHTTP makes the driver for a workload.
+func newHTTP(of opening) (engine.Driver, error) { return openHTTP(of, nil) }
+
+// openHTTP makes the driver of a workload's requests, whose arrivals follower, which
+// may be nil, goes on with.
+func openHTTP(of opening, follower httpFollower) (*httpDriver, error) {
+	w := of.workload
+	requests, err := newRequests(of, "")
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +55,7 @@ func newHTTP(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Driv
 		return nil, err
 	}
 	d := &httpDriver{
-		requests: requests, checks: checks, redirects: w.FollowRedirects,
+		requests: requests, checks: checks, follower: follower, redirects: w.FollowRedirects,
 		timeout: timeoutOr(w.Timeout, httpDefaultTimeout),
 		to:      destinationOf(w, requests.base),
 		log:     connectionLog{connectMetrics: connectMetrics{httpConnections, httpConnectWait, httpDNS, httpDial, httpTLS}},
@@ -78,6 +83,9 @@ func (d *httpDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Recor
 		x = &httpExchange{driver: d}
 	}
 	x.begin(d.log.context(ctx, rec), a, rec, over)
+	if d.follower != nil {
+		d.follower.before(a, rec)
+	}
 	req, err := d.requests.build(&d.run, a)
 	if err != nil {
 		d.ended(x, httpEnding{httpOutcomeNotSent, classTemplate, excerpt(err.Error())})
@@ -102,6 +110,10 @@ func (d *httpDriver) ended(x *httpExchange, end httpEnding) {
 		d.outcomes[end.outcome].Add(1)
 	}
 	over := x.over
+	if d.follower != nil {
+		d.follower.after(x, end, over)
+		over = func(bool) {}
+	}
 	x.release()
 	d.exchanges.Put(x)
 	over(done)

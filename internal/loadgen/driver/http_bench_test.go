@@ -36,7 +36,7 @@ func (*ready) close() {}
 // readyDriver is a driver on a transport that answers at once.
 func readyDriver(tb testing.TB, w *scenario.Workload) (*httpDriver, *engine.Recorder) {
 	tb.Helper()
-	opened, err := newHTTP(&scenario.Scenario{Target: "http://127.0.0.1:1", Seed: 1}, "api", w)
+	opened, err := newHTTP(opening{scenario: &scenario.Scenario{Target: "http://127.0.0.1:1", Seed: 1}, name: "api", workload: w})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func (r httpRun) do(t *testing.T) figures {
 	if r.ctx == nil {
 		r.ctx = t.Context()
 	}
-	d, err := newHTTP(&scenario.Scenario{Target: r.target, Seed: 1, Dir: r.dir}, "api", &r.Workload)
+	d, err := newHTTP(opening{scenario: &scenario.Scenario{Target: r.target, Seed: 1, Dir: r.dir}, name: "api", workload: &r.Workload})
 	if err != nil {
 		t.Fatal(err)
 	}

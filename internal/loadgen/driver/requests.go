@@ -18,6 +18,7 @@ import (
 type requests struct {
 	base *url.URL
 	seed uint64
+	sink string // its address
 
 	// built are the requests that are the same for every arrival: one, or those of
 	// a target file.
@@ -28,10 +29,11 @@ type requests struct {
 	rows     *scenario.Rows   // nil without a feed
 }
 
-// newRequests reads w's target file, or compiles its request, which accepts what
-// accept says unless it says otherwise itself.
-func newRequests(sc *scenario.Scenario, w *scenario.Workload, accept string) (*requests, error) {
-	h := &requests{seed: sc.Seed}
+// newRequests reads a workload's target file, or compiles its request, which accepts
+// what accept says unless it says otherwise itself.
+func newRequests(of opening, accept string) (*requests, error) {
+	sc, w := of.scenario, of.workload
+	h := &requests{seed: sc.Seed, sink: of.sinkURL()}
 	switch {
 	case w.Targets != nil:
 		return h, h.open(sc, w.Targets)
@@ -95,7 +97,7 @@ func (h *requests) open(sc *scenario.Scenario, t *scenario.Targets) (err error) 
 // not to be changed.
 func (h *requests) build(run *engine.Run, a engine.Arrival) (*http.Request, error) {
 	if h.template != nil {
-		data := &scenario.Data{Seq: a.Seq, User: a.User, Workload: run.Workload, RunID: run.ID, Seed: h.seed}
+		data := &scenario.Data{Seq: a.Seq, User: a.User, Workload: run.Workload, RunID: run.ID, Seed: h.seed, Sink: h.sink}
 		if h.rows != nil {
 			data.Feed = h.rows.Row(a.Seq)
 		}

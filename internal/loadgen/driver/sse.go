@@ -46,9 +46,10 @@ type sseDriver struct {
 	withToken atomic.Int64
 }
 
-// newSSE makes the driver for w.
-func newSSE(sc *scenario.Scenario, _ string, w *scenario.Workload) (engine.Driver, error) {
-	requests, err := newRequests(sc, w, eventStream)
+// newSSE makes the driver for a workload.
+func newSSE(of opening) (engine.Driver, error) {
+	sc, w := of.scenario, of.workload
+	requests, err := newRequests(of, eventStream)
 	if err != nil {
 		return nil, err
 	}

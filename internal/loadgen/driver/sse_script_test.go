@@ -83,7 +83,7 @@ func (r sseRun) do(t *testing.T) figures {
 		Protocol: scenario.SSE, Request: &r.request, Dialect: r.dialect, Timeout: scenario.Duration(r.timeout),
 		HTTP2: r.http2, InsecureSkipVerify: r.insecure, Feed: r.feed,
 	}
-	d, err := newSSE(&scenario.Scenario{Target: r.target, Seed: 1, Dir: r.dir}, "chat", w)
+	d, err := newSSE(opening{scenario: &scenario.Scenario{Target: r.target, Seed: 1, Dir: r.dir}, name: "chat", workload: w})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -380,9 +380,9 @@ func TestWarmupIsNotCounted(t *testing.T) {
 
 func TestManyStreamsAtOnce(t *testing.T) {
 	target := serve(t, script(step{30 * ms, anthropicHead + textDelta("a")}, step{20 * ms, textDelta("b")}, step{20 * ms, anthropicTail}))
-	d, err := newSSE(&scenario.Scenario{Target: target, Seed: 1}, "chat", &scenario.Workload{
+	d, err := newSSE(opening{scenario: &scenario.Scenario{Target: target, Seed: 1}, name: "chat", workload: &scenario.Workload{
 		Request: &scenario.Request{Path: "/", Body: "{}"}, Timeout: scenario.Duration(10 * time.Second),
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -430,7 +430,7 @@ func TestNewSSERejects(t *testing.T) {
 		"target no host":  {"http:///x", scenario.Workload{Request: &scenario.Request{Path: "/"}}},
 		"target relative": {"/x", scenario.Workload{Request: &scenario.Request{Path: "/"}}},
 	} {
-		if _, err := newSSE(&scenario.Scenario{Target: tt.target, Dir: t.TempDir()}, "chat", &tt.w); err == nil {
+		if _, err := newSSE(opening{scenario: &scenario.Scenario{Target: tt.target, Dir: t.TempDir()}, name: "chat", workload: &tt.w}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

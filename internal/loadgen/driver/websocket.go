@@ -46,14 +46,15 @@ type webSocket struct {
 	watching sync.WaitGroup // for that
 }
 
-func newWebSocket(sc *scenario.Scenario, name string, w *scenario.Workload) (engine.Driver, error) {
+func newWebSocket(of opening) (engine.Driver, error) {
+	w := of.workload
 	if w.Room == nil || w.Load.Users < 1 {
 		return nil, errors.New("websocket needs room and load.users")
 	}
 	if w.Room.Members < 1 {
 		return nil, fmt.Errorf("room of %d members", w.Room.Members)
 	}
-	template, err := newUpgradeTemplate(sc, name, w)
+	template, err := newUpgradeTemplate(of)
 	if err != nil {
 		return nil, err
 	}

@@ -28,14 +28,16 @@ type upgradeTemplate struct {
 	base     *url.URL // its scheme is ws or wss
 	workload string
 	seed     uint64
+	sink     string // its address
 	path     *scenario.Template
 	headers  map[string]*scenario.Template
 	feed     *scenario.Rows // nil without a feed
 }
 
 // newUpgradeTemplate compiles the path, which is resolved against the target as
-// a browser resolves a link (RFC 3986), and the headers of w's room.
-func newUpgradeTemplate(sc *scenario.Scenario, name string, w *scenario.Workload) (*upgradeTemplate, error) {
+// a browser resolves a link (RFC 3986), and the headers of the workload's room.
+func newUpgradeTemplate(of opening) (*upgradeTemplate, error) {
+	sc, w := of.scenario, of.workload
 	base, err := url.Parse(sc.Target)
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
@@ -48,7 +50,7 @@ func newUpgradeTemplate(sc *scenario.Scenario, name string, w *scenario.Workload
 	default:
 		return nil, fmt.Errorf("target %q: want an http or https URL", sc.Target)
 	}
-	t := &upgradeTemplate{base: base, workload: name, seed: sc.Seed, headers: make(map[string]*scenario.Template)}
+	t := &upgradeTemplate{base: base, workload: of.name, seed: sc.Seed, sink: of.sinkURL(), headers: make(map[string]*scenario.Template)}
 	if t.path, err = scenario.CompileTemplate("path", w.Room.Path); err != nil {
 		return nil, fmt.Errorf("room path: %w", err)
 	}
@@ -67,7 +69,7 @@ func newUpgradeTemplate(sc *scenario.Scenario, name string, w *scenario.Workload
 
 // request returns the address and the headers of one member's upgrade.
 func (t *upgradeTemplate) request(runID, room string, a engine.Arrival) (address string, headers http.Header, err error) {
-	data := scenario.Data{Seq: a.Seq, User: a.User, Room: room, Workload: t.workload, RunID: runID, Seed: t.seed}
+	data := scenario.Data{Seq: a.Seq, User: a.User, Room: room, Workload: t.workload, RunID: runID, Seed: t.seed, Sink: t.sink}
 	if t.feed != nil {
 		data.Feed = t.feed.Row(a.Seq)
 	}

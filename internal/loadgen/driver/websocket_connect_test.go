@@ -49,9 +49,9 @@ func TestRoomsUpgradeRequest(t *testing.T) {
 	room.Publish = 0.001 // nothing in the test's time: this server passes nothing on
 	room.Members, room.Path = 2, "relay?room={{ .Room }}&user={{ .User }}"
 	room.Headers = map[string]string{"authorization": "Bearer {{ .Feed.token }}"}
-	opened, err := newWebSocket(&scenario.Scenario{Target: server.URL + "/functions/", Dir: dir}, "chat", &scenario.Workload{
+	opened, err := newWebSocket(opening{scenario: &scenario.Scenario{Target: server.URL + "/functions/", Dir: dir}, name: "chat", workload: &scenario.Workload{
 		Room: &room, Load: scenario.Load{Users: 2}, InsecureSkipVerify: true, Feed: &scenario.Feed{File: "tokens.csv"},
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

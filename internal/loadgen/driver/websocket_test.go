@@ -117,7 +117,7 @@ func (r roomRun) run(t *testing.T) *roomOutcome {
 		Load:    scenario.Load{Users: r.users, Ramp: scenario.Duration(r.ramp)},
 		Timeout: scenario.Duration(r.timeout), InsecureSkipVerify: r.insecure,
 	}
-	d, err := newWebSocket(&scenario.Scenario{Target: r.target, Seed: 1}, "rooms", w)
+	d, err := newWebSocket(opening{scenario: &scenario.Scenario{Target: r.target, Seed: 1}, name: "rooms", workload: w})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -608,13 +608,13 @@ func TestNewWebSocketRejects(t *testing.T) {
 	} {
 		sc, w := valid()
 		c.change(sc, w)
-		if _, err := newWebSocket(sc, "rooms", w); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := newWebSocket(opening{scenario: sc, name: "rooms", workload: w}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, expected one that names %q", c.name, err, c.want)
 		}
 	}
 	sc, w := valid()
 	w.Room.Publish = 1e9
-	d, err := newWebSocket(sc, "rooms", w)
+	d, err := newWebSocket(opening{scenario: sc, name: "rooms", workload: w})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,8 @@ type Workload struct {
 	// Headline is the metric shown while the run goes on.
 	Headline MetricID
 
-	// Schedule yields the intended starts of an open model; nil for a closed one.
+	// Schedule yields the intended starts of an open model; nil for a closed one,
+	// and where Driver is a Timetable.
 	Schedule Schedule
 	// MaxInFlight bounds the arrivals under way at once in an open model.
 	MaxInFlight int
@@ -85,6 +86,13 @@ type Driver interface {
 	Begin(Run) error
 	Do(ctx context.Context, a Arrival, rec *Recorder, over func(done bool))
 	End(rec *Recorder)
+}
+
+// A Timetable is a driver whose arrivals come at instants of its own, such as those
+// that a cron schedule names. It is asked once, after Begin.
+type Timetable interface {
+	Driver
+	Schedule() Schedule
 }
 
 // A Run is what a driver may know of the run it serves.

@@ -96,6 +96,9 @@ func (r *run) begin(id string) error {
 			Warmup: r.warmup, End: r.end, Stopping: r.stopping, alarm: r.alarm,
 		})
 		if err == nil {
+			if t, ok := w.Driver.(Timetable); ok {
+				w.Schedule = t.Schedule()
+			}
 			continue
 		}
 		errs = append(errs, fmt.Errorf("workload %s: %w", w.Name, err))

@@ -140,7 +140,7 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 	if w.Protocol == SSE && w.Dialect == "" {
 		w.Dialect = DialectAuto
 	}
-	if !c.given(at + ".load.users") {
+	if !c.given(at+".load.users") && w.Protocol != Cron {
 		if w.Load.Arrivals == "" {
 			w.Load.Arrivals = ArrivalsConstant
 		}
@@ -177,7 +177,7 @@ func defaultTimeout(p Protocol) Duration {
 	switch p {
 	case WebSocket:
 		return Duration(10 * time.Second)
-	case HTTP:
+	case HTTP, Background, Cron:
 		return Duration(30 * time.Second)
 	}
 	return Duration(60 * time.Second)

@@ -10,9 +10,10 @@ import (
 // maxRedirects is the largest number of redirects a request may follow.
 const maxRedirects = 20
 
-// http checks what only an http workload has.
+// http checks what only workloads of requests and answers have.
 func (c *checker) http(at string, w *Workload) {
 	switch request, targets := c.given(at+".request"), c.given(at+".targets"); {
+	case w.Protocol != HTTP:
 	case request && targets:
 		c.wrongKey(at+".targets", "goes in place of request; leave one of them out")
 	case !request && !targets:

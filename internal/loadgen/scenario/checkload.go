@@ -15,14 +15,39 @@ const minCV, maxCV = 0.001, 100.0
 // protocolsOf says which protocols' workloads have a key that not all have.
 func protocolsOf() map[string][]Protocol {
 	return map[string][]Protocol{
-		"request":          {SSE, HTTP},
+		"load":             {SSE, WebSocket, HTTP, Background, Retry},
+		"request":          {SSE, HTTP, Background, Retry},
 		"dialect":          {SSE},
-		"http2":            {SSE, HTTP},
+		"http2":            {SSE, HTTP, Background, Retry},
 		"room":             {WebSocket},
 		"targets":          {HTTP},
-		"checks":           {HTTP},
-		"follow_redirects": {HTTP},
+		"checks":           {HTTP, Background, Retry},
+		"extract":          {HTTP, Background},
+		"follow_redirects": {HTTP, Background, Retry},
+		"job":              {Background},
+		"cron":             {Cron},
+		"upstream":         {Retry},
+		"policy":           {Retry},
 	}
+}
+
+// requiredBy lists the keys that a workload of protocol p must have.
+func requiredBy(p Protocol) []string {
+	switch p {
+	case SSE:
+		return []string{"load", "request"}
+	case WebSocket:
+		return []string{"load", "room"}
+	case HTTP:
+		return []string{"load"}
+	case Background:
+		return []string{"load", "request", "job"}
+	case Cron:
+		return []string{"cron"}
+	case Retry:
+		return []string{"load", "request", "upstream", "policy"}
+	}
+	return nil
 }
 
 // workload checks one workload: its keys go with its protocol, its load makes
@@ -38,7 +63,7 @@ func (c *checker) workload(at, name string, w *Workload) {
 		c.room(at+".room", w)
 	}
 	c.templates(at, name, w)
-	if w.Protocol == HTTP {
+	if slices.Contains([]Protocol{HTTP, Background, Retry}, w.Protocol) {
 		c.http(at, w)
 	}
 }
@@ -58,8 +83,8 @@ func (c *checker) keysOfProtocol(at string, p Protocol) {
 			c.wrongKey(path, "only a workload of protocol %s has this key", strings.Join(names, " or "))
 		}
 	}
-	for required, only := range map[string]Protocol{"request": SSE, "room": WebSocket} {
-		if p == only && !c.given(join(at, required)) {
+	for _, required := range requiredBy(p) {
+		if !c.given(join(at, required)) {
 			c.wrong(join(at, required), "this key is required with protocol %s", p)
 		}
 	}

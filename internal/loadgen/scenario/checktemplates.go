@@ -26,7 +26,7 @@ func ownHeaders() []string {
 // templates checks a workload's feed, request line and headers, and runs each
 // template once with sample data.
 func (c *checker) templates(at, name string, w *Workload) {
-	sample := &Data{User: -1, Workload: name, RunID: "sample", Seed: c.scenario.Seed}
+	sample := &Data{User: -1, Workload: name, RunID: "sample", Seed: c.scenario.Seed, Sink: "http://127.0.0.1:1"}
 	if w.Load.Users > 0 {
 		sample.User = 0
 	}

@@ -28,13 +28,20 @@ func fieldsOf(t reflect.Type) map[string]field {
 func enumOf(t reflect.Type) []string {
 	switch t {
 	case reflect.TypeFor[Protocol]():
-		return []string{string(SSE), string(WebSocket), string(HTTP)}
+		return []string{string(SSE), string(WebSocket), string(HTTP), string(Background), string(Cron), string(Retry)}
 	case reflect.TypeFor[Dialect]():
 		return []string{string(DialectAuto), string(DialectAnthropic), string(DialectOpenAI), string(DialectText)}
 	case reflect.TypeFor[Arrivals]():
 		return []string{string(ArrivalsConstant), string(ArrivalsPoisson), string(ArrivalsGamma)}
 	case reflect.TypeFor[TargetFormat]():
 		return []string{string(TargetsHTTP), string(TargetsJSON)}
+	case reflect.TypeFor[CronAnchor]():
+		return []string{string(AnchorEpoch), string(AnchorFirst)}
+	case reflect.TypeFor[Backoff]():
+		return []string{
+			string(BackoffGuide), string(BackoffFull), string(BackoffEqual), string(BackoffDecorrelated),
+			string(BackoffExponential), string(BackoffConstant), string(BackoffNone),
+		}
 	case reflect.TypeFor[FeedOrder]():
 		return []string{string(FeedSequential), string(FeedRandom)}
 	}
@@ -50,6 +57,14 @@ func formOf(t reflect.Type) string {
 		return rateForm
 	case reflect.TypeFor[SizeDist]():
 		return sizeForm
+	case reflect.TypeFor[TimeDist]():
+		return timeDistForm
+	case reflect.TypeFor[CountDist]():
+		return countDistForm
+	case reflect.TypeFor[Reply]():
+		return replyForm
+	case reflect.TypeFor[Share]():
+		return shareForm
 	case reflect.TypeFor[SourceRange]():
 		return sourceForm
 	case reflect.TypeFor[Threshold]():

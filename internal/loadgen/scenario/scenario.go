@@ -38,6 +38,8 @@ type Scenario struct {
 	// Drain is how long work in flight may go on after the last arrival before
 	// it is cut and counted as unfinished; default 10s.
 	Drain Duration `yaml:"drain,omitempty" json:"drain"`
+	// Sink is loadgen's own endpoint, which the target calls.
+	Sink *Sink `yaml:"sink,omitempty" json:"sink,omitempty"`
 	// Workloads by name: lower-case letters, digits and "_".
 	Workloads map[string]*Workload `yaml:"workloads" json:"workloads"`
 	// Thresholds by metric ("<workload>.<metric>", as chat.ttft), each a list of
@@ -54,26 +56,42 @@ type Protocol string
 
 // Protocols.
 const (
-	SSE       Protocol = "sse"
-	WebSocket Protocol = "websocket"
-	HTTP      Protocol = "http"
+	SSE        Protocol = "sse"
+	WebSocket  Protocol = "websocket"
+	HTTP       Protocol = "http"
+	Background Protocol = "background"
+	Cron       Protocol = "cron"
+	Retry      Protocol = "retry"
 )
 
 // A Workload is one kind of traffic inside a scenario.
 type Workload struct {
 	// Protocol is sse (an event stream an arrival), websocket (a member of a room
-	// an arrival) or http (a request and its answer an arrival).
+	// an arrival), http (a request and its answer), background (a request and the work
+	// it leaves behind), cron (an instant of a schedule, and the call that comes for
+	// it) or retry (a logical request, and the attempts it makes of it upstream).
 	Protocol Protocol `yaml:"protocol" json:"protocol"`
-	// Load says how arrivals come.
-	Load Load `yaml:"load" json:"load"`
-	// Request is what an sse or http workload sends.
+	// Load says how arrivals come. A cron workload has none: its schedule says it.
+	Load Load `yaml:"load,omitempty" json:"load"`
+	// Request is what an arrival sends, of any protocol but websocket and cron.
 	Request *Request `yaml:"request,omitempty" json:"request,omitempty"`
 	// Targets is a file of requests that an http workload sends in place of Request.
 	Targets *Targets `yaml:"targets,omitempty" json:"targets,omitempty"`
-	// Checks are what an http workload's answers must satisfy. Unless one of them
+	// Checks are what the answers of an http, background or retry workload must satisfy. Unless one of them
 	// is on the status, that must be 2xx or 3xx.
 	Checks []Check `yaml:"checks,omitempty" json:"checks,omitempty"`
-	// FollowRedirects is how many redirects an http workload's request follows;
+	// Extract takes values out of an answer by name, for later templates of the same
+	// arrival, which see them as {{ .Vars.name }}.
+	Extract map[string]*Extract `yaml:"extract,omitempty" json:"extract,omitempty"`
+	// Job is the work that a background workload's requests leave behind.
+	Job *Job `yaml:"job,omitempty" json:"job,omitempty"`
+	// Cron is the schedule that a cron workload watches.
+	Cron *CronJob `yaml:"cron,omitempty" json:"cron,omitempty"`
+	// Upstream is what the sink plays for a retry workload's target.
+	Upstream *Upstream `yaml:"upstream,omitempty" json:"upstream,omitempty"`
+	// Policy is how a retry workload's target says that it tries again.
+	Policy *Policy `yaml:"policy,omitempty" json:"policy,omitempty"`
+	// FollowRedirects is how many redirects a request follows;
 	// default 0: a redirect is an answer like any other.
 	FollowRedirects int `yaml:"follow_redirects,omitempty" json:"follow_redirects,omitempty"`
 	// Dialect of the event stream: anthropic, openai, text or auto (default).
@@ -83,7 +101,7 @@ type Workload struct {
 	// Feed supplies columns to templates, one row an arrival.
 	Feed *Feed `yaml:"feed,omitempty" json:"feed,omitempty"`
 	// Timeout of one stream or request from its actual start, or of one room
-	// connection's set-up; default 60s for sse, 30s for http, 10s for websocket.
+	// connection's set-up; default 60s for sse and retry, 30s for http and background, 10s for websocket.
 	Timeout Duration `yaml:"timeout,omitempty" json:"timeout"`
 	// HTTP2 asks for HTTP/2: on https by ALPN (always offered), on http by prior
 	// knowledge. Default false: HTTP/1.1 on http.

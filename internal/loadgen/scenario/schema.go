@@ -1,12 +1,14 @@
 package scenario
 
 import (
-	_ "embed" // for the source below
+	"embed"
 	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -15,12 +17,12 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// typesSource is the file that declares the format's types. It travels in the
-// binary so that the schema's descriptions are its doc comments, wherever the
+// typesSource is the files that declare the format's types. They travel in the
+// binary so that the schema's descriptions are their doc comments, wherever the
 // binary runs, and cannot differ from them.
 //
-//go:embed scenario.go
-var typesSource string
+//go:embed scenario.go background.go cronjob.go retry.go sink.go
+var typesSource embed.FS
 
 // envPattern is a scalar that the environment fills in: its notation can only be
 // checked once it is expanded.
@@ -64,11 +66,23 @@ func Schema() ([]byte, error) {
 
 // Docs are the doc comments of this package's types, as DocComments reads them.
 func Docs() (map[string]string, error) {
-	docs, err := DocComments(typesSource)
+	all := make(map[string]string)
+	err := fs.WalkDir(typesSource, ".", func(path string, file fs.DirEntry, err error) error {
+		if err != nil || file.IsDir() {
+			return err
+		}
+		source, err := typesSource.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		docs, err := DocComments(string(source))
+		maps.Copy(all, docs)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the doc comments for the schema: %w", err)
 	}
-	return docs, nil
+	return all, nil
 }
 
 // DocComments reads the comments of struct types ("Load") and their fields
@@ -122,6 +136,26 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: ratePattern, Examples: []any{"50/s", "600/m", "10/h"}}
 	case reflect.TypeFor[SizeDist]():
 		return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"256B", "uniform:100B,4KiB", "lognormal:512B,0.8"}}
+	case reflect.TypeFor[TimeDist]():
+		return &jsonschema.Schema{Type: "string", Pattern: distPattern(oneTime), Examples: []any{"300ms", "uniform:100ms,500ms", "lognormal:200ms,0.5"}}
+	case reflect.TypeFor[CountDist]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Type: "integer", Minimum: "0"},
+			{Type: "string", Pattern: distPattern(oneCount), Examples: []any{"uniform:2,8", "lognormal:100,0.6"}},
+			{Type: "string", Pattern: envPattern},
+		}}
+	case reflect.TypeFor[Reply]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Type: "integer", Minimum: "200", Maximum: "599"},
+			{Type: "string", Pattern: replyPattern, Examples: []any{"429,retry-after:2s", "reset"}},
+			{Type: "string", Pattern: envPattern},
+		}}
+	case reflect.TypeFor[Share]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
+			{Type: "number", Minimum: "0", Maximum: "1"},
+			{Type: "string", Pattern: sharePattern, Examples: []any{"10%"}},
+			{Type: "string", Pattern: envPattern},
+		}}
 	case reflect.TypeFor[SourceRange]():
 		return &jsonschema.Schema{Type: "string", Pattern: sourcePattern, Examples: []any{"127.0.0.2", "127.0.0.16/28"}}
 	case reflect.TypeFor[Threshold]():
@@ -195,7 +229,7 @@ func constrain(s *jsonschema.Schema) {
 
 	set(s.Definitions["Workload"], "source", func(p *jsonschema.Schema) { p.MinItems = &one })
 	set(s.Definitions["Connect"], "at_once", atLeast("1"))
-	s.Definitions["Workload"].AllOf = []*jsonschema.Schema{whenProtocol(SSE, "request"), whenProtocol(WebSocket, "room"), whenProtocol(HTTP)}
+	s.Definitions["Workload"].AllOf = []*jsonschema.Schema{whenProtocol(SSE), whenProtocol(WebSocket), whenProtocol(HTTP), whenProtocol(Background), whenProtocol(Cron), whenProtocol(Retry)}
 	set(s.Definitions["Workload"], "follow_redirects", func(p *jsonschema.Schema) { p.Minimum, p.Maximum = "0", json.Number(strconv.Itoa(maxRedirects)) })
 
 	set(s.Definitions["Workload"], "checks", func(p *jsonschema.Schema) { p.MinItems = &one })
@@ -246,7 +280,7 @@ func oneOf(keys ...string) []*jsonschema.Schema {
 }
 
 // whenProtocol says which keys a workload of protocol p must and must not have.
-func whenProtocol(p Protocol, must ...string) *jsonschema.Schema {
+func whenProtocol(p Protocol) *jsonschema.Schema {
 	is := &jsonschema.Schema{Properties: jsonschema.NewProperties(), Required: []string{"protocol"}}
 	is.Properties.Set("protocol", &jsonschema.Schema{Const: string(p)})
 	var mustNot []string
@@ -256,7 +290,7 @@ func whenProtocol(p Protocol, must ...string) *jsonschema.Schema {
 		}
 	}
 	slices.Sort(mustNot)
-	then := &jsonschema.Schema{Required: must, Not: anyOf(mustNot...)}
+	then := &jsonschema.Schema{Required: requiredBy(p), Not: anyOf(mustNot...)}
 	switch p {
 	case WebSocket:
 		load := &jsonschema.Schema{Required: []string{"users"}, Not: anyOf("think")}

@@ -27,6 +27,10 @@ type Data struct {
 	Feed map[string]string
 	// Seed is the scenario's.
 	Seed uint64
+	// Sink is the address of loadgen's own endpoint, without a slash at its end.
+	Sink string
+	// Vars is what was extracted from earlier answers of the arrival.
+	Vars map[string]string
 }
 
 // Prompt is the feed's column "prompt", or else a question of 10 to 60 words
