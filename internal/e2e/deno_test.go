@@ -125,8 +125,18 @@ func post(t *testing.T, url, body string) (status int, answer string) {
 	return resp.StatusCode, string(b)
 }
 
+// Deno itself, without loadgen. None of these measures time, so they run at once.
+func TestDeno(t *testing.T) {
+	for name, test := range map[string]func(*testing.T){"functions": denoFunctions, "ends": denoEnds, "cron": denoCron} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
+}
+
 // The functions of the examples do what the guide's do, what it gets wrong included.
-func TestDenoFunctions(t *testing.T) {
+func denoFunctions(t *testing.T) {
 	seen := make(chan struct{}) // closed when the client has the first piece of the stream
 	acked := make(chan struct{})
 	const first, rest = "event: ping\ndata: {\"type\":\"ping\"}\n\n", "data: {\"type\":\"message_stop\"}\n\n"
@@ -253,7 +263,7 @@ func TestDenoFunctions(t *testing.T) {
 }
 
 // What waitUntil holds is done at a SIGTERM, and gone with a SIGKILL.
-func TestDenoEnds(t *testing.T) {
+func denoEnds(t *testing.T) {
 	out := newOutside(t, nil)
 	d := startDeno(t, service.DenoOptions{Env: out.env()})
 	track := d.URL + "/functions/v1/track-event"
@@ -273,7 +283,7 @@ func TestDenoEnds(t *testing.T) {
 }
 
 // Five fields are Deno.cron's: three seconds before nine the digest is three seconds off.
-func TestDenoCron(t *testing.T) {
+func denoCron(t *testing.T) {
 	libs, err := filepath.Glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
 	if err != nil || len(libs) != 1 {
 		t.Fatalf("this test needs libfaketime (by hand: apt-get install faketime): %v, %v", libs, err)

@@ -1,5 +1,6 @@
 // morning-digest: what cron calls. On the platform pg_cron posts to it; here the process
-// may also call it by a schedule of its own.
+// may also call it by a schedule of its own. The digest goes to DIGEST_WEBHOOK_URL, or
+// else where all messages go.
 
 import { usersWithMetrics } from "./metrics.ts";
 import { notifySlack } from "./webhook.ts";
@@ -11,7 +12,7 @@ export async function morningDigest(_req: Request): Promise<Response> {
 
 async function sendDigest(): Promise<number> {
   const users = usersWithMetrics();
-  await notifySlack(`Morning digest for ${users} users`);
+  await notifySlack(`Morning digest for ${users} users`, Deno.env.get("DIGEST_WEBHOOK_URL"));
   return users;
 }
 
