@@ -8,7 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,71 +40,6 @@ func startDeno(t *testing.T, o service.DenoOptions) *service.Deno {
 	return service.StartDeno(t, o)
 }
 
-// A call is what arrived at an outside.
-type call struct {
-	At     time.Time
-	Path   string
-	Header http.Header
-	Body   string
-}
-
-// outside stands in for what functions call: it keeps every call, and answers by a
-// handler of its path, or 200.
-type outside struct {
-	URL      string
-	handlers map[string]http.HandlerFunc
-	mu       sync.Mutex
-	calls    []call
-}
-
-func newOutside(t *testing.T, handlers map[string]http.HandlerFunc) *outside {
-	t.Helper()
-	o := &outside{handlers: handlers}
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		at := time.Now()
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return // the caller has gone
-		}
-		o.mu.Lock()
-		o.calls = append(o.calls, call{at, r.URL.Path, r.Header, string(body)})
-		o.mu.Unlock()
-		if h := o.handlers[r.URL.Path]; h != nil {
-			h(w, r)
-		}
-	}))
-	t.Cleanup(s.Close)
-	o.URL = s.URL
-	return o
-}
-
-// at is the calls of a path so far.
-func (o *outside) at(path string) (found []call) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, c := range o.calls {
-		if c.Path == path {
-			found = append(found, c)
-		}
-	}
-	return found
-}
-
-// holds waits until released is closed, or until the caller has gone.
-func holds(r *http.Request, released <-chan struct{}) (done bool) {
-	select {
-	case <-released:
-		return true
-	case <-r.Context().Done():
-		return false
-	}
-}
-
-// env is what makes the functions call it.
-func (o *outside) env(more ...string) []string {
-	return append(more, "ANTHROPIC_BASE_URL="+o.URL, "SLACK_WEBHOOK_URL="+o.URL+"/slack")
-}
-
 // post posts JSON to a function and returns its answer.
 func post(t *testing.T, url, body string) (status int, answer string) {
 	t.Helper()
@@ -127,7 +63,7 @@ func post(t *testing.T, url, body string) (status int, answer string) {
 
 // Deno itself, without loadgen. None of these measures time, so they run at once.
 func TestDeno(t *testing.T) {
-	for name, test := range map[string]func(*testing.T){"functions": denoFunctions, "ends": denoEnds, "cron": denoCron} {
+	for name, test := range map[string]func(*testing.T){"functions": denoFunctions, "ends": denoEnds, "cron": denoCron, "check": denoChecks} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t)
@@ -262,6 +198,22 @@ func denoFunctions(t *testing.T) {
 	}
 }
 
+// Deno runs what it has not checked; so it is asked to.
+func denoChecks(t *testing.T) {
+	exe, err := denoExe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"check", "--unstable-cron", "main.ts"}, {"lint"}, {"fmt", "--check"}} {
+		cmd := exec.CommandContext(t.Context(), exe, args...)
+		cmd.Dir = "../../scenarios/examples/deno"
+		cmd.Env = append(os.Environ(), "DENO_DIR="+t.TempDir(), "DENO_NO_UPDATE_CHECK=1", "NO_COLOR=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("deno %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+}
+
 // What waitUntil holds is done at a SIGTERM, and gone with a SIGKILL.
 func denoEnds(t *testing.T) {
 	out := newOutside(t, nil)
@@ -282,7 +234,7 @@ func denoEnds(t *testing.T) {
 	}
 }
 
-// Five fields are Deno.cron's: three seconds before nine the digest is three seconds off.
+// Five fields are Deno.cron's: four seconds before nine the digest is four seconds off.
 func denoCron(t *testing.T) {
 	libs, err := filepath.Glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
 	if err != nil || len(libs) != 1 {
@@ -291,7 +243,7 @@ func denoCron(t *testing.T) {
 	out := newOutside(t, nil)
 	d := startDeno(t, service.DenoOptions{
 		Flags: []string{"--unstable-cron"},
-		Env:   out.env("DIGEST_SCHEDULE=0 9 * * *", "TZ=UTC", "LD_PRELOAD="+libs[0], "FAKETIME=@2026-03-01 08:59:57"),
+		Env:   out.env("DIGEST_SCHEDULE=0 9 * * *", "TZ=UTC", "LD_PRELOAD="+libs[0], "FAKETIME=@2026-03-01 08:59:56"),
 	})
 	eventually(t, "the morning digest\n"+d.Log(), func() bool { return len(out.at("/slack")) == 1 })
 }
