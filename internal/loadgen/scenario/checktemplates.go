@@ -34,6 +34,14 @@ func (c *checker) templates(at, name string, w *Workload) {
 		sample.Room = "room-0"
 	}
 	runnable := c.feed(at+".feed", w.Feed, sample)
+	if w.Load.Session != nil {
+		sample.InSession = &Turn{Keeps: w.Protocol == SSE}
+	}
+	if w.Load.Trace != nil || w.Load.Shape != "" {
+		rows := c.openTrace(at, &w.Load)
+		runnable = runnable && (w.Load.Trace == nil || rows != nil)
+		sample.Lengths = NewLengths(w.Load.Shape, rows, name, c.scenario.Seed)
+	}
 	if r := w.Request; r != nil && !c.bad[at+".request"] {
 		c.request(at+".request", r, sample, runnable)
 	}
@@ -41,6 +49,9 @@ func (c *checker) templates(at, name string, w *Workload) {
 	c.jobTemplates(at+".job", w, sample, runnable)
 	if w.Protocol == Retry {
 		c.attempts(at, w, sample, runnable)
+	}
+	if w.Protocol == Cron && w.Cron != nil && !c.bad[at+".cron"] {
+		c.cronTemplates(at, w, sample)
 	}
 	if r := w.Room; r != nil && !c.bad[at+".room"] {
 		c.path(at+".room.path", r.Path, sample, runnable)
