@@ -42,6 +42,8 @@ func enumOf(t reflect.Type) []string {
 			string(BackoffGuide), string(BackoffFull), string(BackoffEqual), string(BackoffDecorrelated),
 			string(BackoffExponential), string(BackoffConstant), string(BackoffNone),
 		}
+	case reflect.TypeFor[Speech]():
+		return []string{string(SpeaksPlain), string(SpeaksRealtime), string(SpeaksCentrifugo)}
 	case reflect.TypeFor[FeedOrder]():
 		return []string{string(FeedSequential), string(FeedRandom)}
 	}
@@ -57,6 +59,8 @@ func formOf(t reflect.Type) string {
 		return rateForm
 	case reflect.TypeFor[SizeDist]():
 		return sizeForm
+	case reflect.TypeFor[ByteRate]():
+		return byteRateForm
 	case reflect.TypeFor[TimeDist]():
 		return timeDistForm
 	case reflect.TypeFor[CountDist]():
