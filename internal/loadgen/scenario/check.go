@@ -175,15 +175,7 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 		}
 	}
 	if r := w.Room; r != nil {
-		if !c.given(at + ".room.publishers") {
-			r.Publishers = 1
-		}
-		if !c.given(at + ".room.payload") {
-			r.Payload = SizeDist{Min: 256, Max: 256}
-		}
-		if !c.given(at + ".room.settle") {
-			r.Settle = Duration(250 * time.Millisecond)
-		}
+		c.completeRoom(at+".room", r)
 	}
 	if w.Job != nil {
 		c.completeJob(at+".job", w.Job)

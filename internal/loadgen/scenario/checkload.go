@@ -192,16 +192,3 @@ func (c *checker) variation(at string, arrivals Arrivals, cv float64) {
 		c.wrongKey(path, "goes only with arrivals: gamma")
 	}
 }
-
-func (c *checker) room(at string, w *Workload) {
-	r := w.Room
-	const mostMembers = 100_000
-	c.within(at+".members", r.Members, 2, mostMembers)
-	c.positive(at+".publish", r.Publish > 0)
-	if c.good(at + ".members") {
-		c.within(at+".publishers", r.Publishers, 1, max(r.Members, 1))
-	}
-	if c.good(strings.TrimSuffix(at, "room") + "load.users") {
-		c.within(at+".stalled", r.Stalled, 0, max(w.Load.Users-1, 0))
-	}
-}

@@ -312,31 +312,6 @@ const (
 	TargetsJSON TargetFormat = "json"
 )
 
-// A Room is what each user of a websocket workload joins. Users fill room 0,
-// then room 1, and so on; the last may be short.
-type Room struct {
-	// Path begins with "/". A template; .Room names the room.
-	Path string `yaml:"path" json:"path"`
-	// Headers of the upgrade request by name; each value is a template.
-	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
-	// Members a room, publishers included; at least 2.
-	Members int `yaml:"members" json:"members"`
-	// Publish is the open-loop rate of messages in each room.
-	Publish Rate `yaml:"publish" json:"publish"`
-	// Publishers a room, taking turns; default 1.
-	Publishers int `yaml:"publishers,omitempty" json:"publishers"`
-	// Payload is the size of a message's data; default 256B.
-	Payload SizeDist `yaml:"payload,omitempty" json:"payload"`
-	// Binary sends binary messages instead of text.
-	Binary bool `yaml:"binary,omitempty" json:"binary,omitempty"`
-	// Settle is how long after its join a member may still miss messages without
-	// them counting as lost; default 250ms.
-	Settle Duration `yaml:"settle,omitempty" json:"settle"`
-	// Stalled is how many of the workload's members (the last of each room, room
-	// by room) join and then never read.
-	Stalled int `yaml:"stalled,omitempty" json:"stalled,omitempty"`
-}
-
 // A Feed is a file of rows, CSV with a header line or JSONL, whose columns
 // templates see as {{ .Feed.column }}.
 type Feed struct {
