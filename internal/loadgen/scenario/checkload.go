@@ -23,7 +23,10 @@ func protocolsOf() map[string][]Protocol {
 		"resume":           {SSE},
 		"idle_timeout":     {SSE},
 		"http2":            {SSE, HTTP, Background, Retry},
+		"keepalive":        {SSE, HTTP, Background, Retry},
+		"compression":      {HTTP, Background, Retry},
 		"room":             {WebSocket},
+		"steps":            {HTTP},
 		"targets":          {HTTP},
 		"checks":           {HTTP, Background, Retry},
 		"extract":          {HTTP, Background, Cron},
@@ -66,7 +69,15 @@ func (c *checker) workload(at, name string, w *Workload) {
 	if w.Room != nil && !c.bad[at+".room"] {
 		c.room(at+".room", w)
 	}
+	if w.Compression && w.Request != nil {
+		for name := range w.Request.Headers {
+			if strings.EqualFold(name, "Accept-Encoding") {
+				c.wrongKey(at+".compression", "sets Accept-Encoding itself; leave out the header")
+			}
+		}
+	}
 	c.stream(at, w)
+	c.steps(at, w)
 	if w.Cron != nil && !c.bad[at+".cron"] {
 		c.cron(at, w)
 	}

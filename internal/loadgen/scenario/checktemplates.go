@@ -45,6 +45,7 @@ func (c *checker) templates(at, name string, w *Workload) {
 	if r := w.Request; r != nil && !c.bad[at+".request"] {
 		c.request(at+".request", r, sample, runnable)
 	}
+	c.stepTemplates(at, w, sample, runnable)
 	c.extracts(at+".extract", w.Request, w.Extract)
 	c.jobTemplates(at+".job", w, sample, runnable)
 	if w.Protocol == Cron && w.Cron != nil && !c.bad[at+".cron"] {
