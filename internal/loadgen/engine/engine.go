@@ -98,6 +98,15 @@ type Timetable interface {
 	Schedule() Schedule
 }
 
+// A Preparer is a driver with something to do before the run's clock starts, which may
+// take its time: to make, at the target, what the run is about. Prepare is called once
+// before Begin, with a Run that has no clock yet, and ends early with ctx. Where it has
+// succeeded End is called even if the run then cannot begin.
+type Preparer interface {
+	Driver
+	Prepare(ctx context.Context, of Run) error
+}
+
 // A Run is what a driver may know of the run it serves.
 type Run struct {
 	ID       string // the result's ID

@@ -128,6 +128,10 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 	api := func(keys string) string {
 		return "body: x}\n  api: {protocol: http, load: {rate: 5/s}, " + keys + "}\n  last:\n    protocol: sse\n    load: {rate: 1/s}\n    request: {path: /"
 	}
+	// job is the same with a background workload's.
+	job := func(job string) string {
+		return strings.Replace(api("request: {path: /}, extract: {job: {json: $.id}}, job: "+job), "protocol: http", "protocol: background", 1)
+	}
 	check("small", small, true)
 	check("full", full, true)
 	for _, tc := range []struct {
@@ -148,6 +152,24 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 
 		{"body: x", "body: x}\n  api:\n    protocol: http\n    load: {rate: 5/s}\n    http2: true\n    follow_redirects: 20\n    request: {path: /}\n    checks: [" + checks + "]\n  last:\n    protocol: sse\n    load: {rate: 1/s}\n    request: {path: /", true},
 		{"body: x", api("targets: {file: targets/plain.txt, format: http, order: random}"), true},
+
+		{"body: x", api("request: {path: /}, extract: {a: {header: X-A}, b_2: {json: $.b}}"), true},
+		{"body: x", job("{}"), true},
+		{"body: x", job("{callback: {}, failed: {json: {path: $.error}}, deadline: 1m}"), true},
+		{"body: x", job("{callback: {header: X-Job, id: '{{ .Vars.job }}'}}"), true},
+		{"body: x", job("{callback: {json: '$.text'}}"), true},
+		{"body: x", job("{poll: {request: {path: '/{{ .Vars.job }}'}, every: 1s, done: {status: 200}}}"), true},
+
+		{"body: x", api("request: {path: /}, extract: {a: {}}"), false},
+		{"body: x", api("request: {path: /}, extract: {2a: {header: X-A}}"), false},
+		{"body: x", api("request: {path: /}, extract: {a: {header: X-A, json: $.a}}"), false},
+		{"body: x", api("request: {path: /}, job: {}"), false},
+		{"body: x", job("{callback: {header: X-A, query: a}}"), false},
+		{"body: x", job("{callback: {}, poll: {request: {path: /}, done: {status: 200}}}"), false},
+		{"body: x", job("{poll: {request: {path: /}}}"), false},
+		{"body: x", job("{poll: {request: {path: /}, done: {}}}"), false},
+		{"body: x", job("{failed: {}}"), false},
+		{"body: x", job("{deadline: 5}"), false},
 
 		{"body: x", api("request: {path: /}, targets: {file: targets/plain.txt}"), false},
 		{"body: x", api("follow_redirects: 1"), false},
