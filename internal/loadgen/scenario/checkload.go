@@ -62,6 +62,9 @@ func (c *checker) workload(at, name string, w *Workload) {
 	if w.Room != nil && !c.bad[at+".room"] {
 		c.room(at+".room", w)
 	}
+	if w.Upstream != nil && !c.bad[at+".upstream"] {
+		c.upstream(at+".upstream", w.Upstream)
+	}
 	c.templates(at, name, w)
 	if slices.Contains([]Protocol{HTTP, Background, Retry}, w.Protocol) {
 		c.http(at, w)
