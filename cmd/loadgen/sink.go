@@ -28,6 +28,9 @@ func (f *sinkFlags) register(cmd *cobra.Command) {
 
 // open opens the one sink of all scenarios; nil where none of them needs one.
 func (f *sinkFlags) open(scenarios []*scenario.Scenario) (*sink.Sink, error) {
+	if err := scenario.CheckSink(f.listen, f.url); err != nil {
+		return nil, usage(fmt.Errorf("--sink-listen, --sink-url: %w", err))
+	}
 	o, needed := sink.Options{Listen: f.listen, URL: f.url}, false
 	for _, sc := range scenarios {
 		if !sc.NeedsSink() {

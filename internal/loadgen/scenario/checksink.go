@@ -68,6 +68,18 @@ func (c *checker) sink(at string, s *Sink) {
 	}
 }
 
+// CheckSink says what is wrong with where a sink is to be, as Sink's Listen and URL; an
+// empty text is its default.
+func CheckSink(listen, url string) error {
+	if problem := listenProblem(listen); listen != "" && problem != "" {
+		return fmt.Errorf("listen on %s", problem)
+	}
+	if problem := sinkURLProblem(url); url != "" && problem != "" {
+		return fmt.Errorf("%q: %s", url, problem)
+	}
+	return nil
+}
+
 // listenProblem says why text is nothing to listen on; "" where it is.
 func listenProblem(text string) string {
 	i := strings.LastIndexByte(text, ':')
