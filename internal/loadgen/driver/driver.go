@@ -76,6 +76,9 @@ func Metrics() map[scenario.Protocol][]scenario.Metric {
 // Plan makes a checked scenario ready to run.
 func Plan(sc *scenario.Scenario, o Options) (engine.Plan, error) {
 	plan := engine.Plan{Scenario: sc}
+	if o.Sink != nil && sc.NeedsSink() {
+		plan.Side = newSinkSide(sc, o.Sink)
+	}
 	for i, name := range slices.Sorted(maps.Keys(sc.Workloads)) {
 		w, err := plannedWorkload(sc, name, uint64(i), o)
 		if err != nil {

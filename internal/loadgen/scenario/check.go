@@ -137,6 +137,11 @@ func (c *checker) complete() {
 			}
 		}
 	}
+	if s.Sink != nil {
+		for name, u := range s.Sink.Upstreams {
+			c.completeUpstream("sink.upstreams."+name, u)
+		}
+	}
 	for name, w := range s.Workloads {
 		if w != nil {
 			c.completeWorkload("workloads."+name, w)
@@ -181,6 +186,7 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 	if w.Cron != nil {
 		c.completeCron(at+".cron", w.Cron)
 	}
+	c.completeUpstream(at+".upstream", w.Upstream)
 	if w.Feed != nil && w.Feed.Order == "" {
 		w.Feed.Order = FeedSequential
 	}
@@ -229,6 +235,9 @@ func (c *checker) check() {
 	}
 	if c.good("workloads") && len(s.Workloads) == 0 {
 		c.wrong("workloads", "want at least one workload")
+	}
+	if s.Sink != nil && !c.bad["sink"] {
+		c.sink("sink", s.Sink)
 	}
 	c.mix()
 	for name, w := range s.Workloads {

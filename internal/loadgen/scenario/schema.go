@@ -214,6 +214,16 @@ func constrain(s *jsonschema.Schema) {
 		p.PropertyNames = &jsonschema.Schema{Pattern: strings.TrimSuffix(workloadPattern, "$") + `\..+$`}
 		p.AdditionalProperties.MinItems = &one
 	})
+	set(s.Definitions["Sink"], "upstreams", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: workloadPattern}
+	})
+	upstream := s.Definitions["Upstream"]
+	set(upstream, "replies", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(upstream, "odds", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: replyPattern}
+		p.MinProperties = &one
+	})
+	upstream.Not = &jsonschema.Schema{Required: []string{"replies", "odds"}}
 	load := s.Definitions["Load"]
 	set(load, "users", atLeast("1"))
 	set(load, "max_in_flight", atLeast("1"))
