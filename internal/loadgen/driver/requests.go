@@ -97,16 +97,33 @@ func (h *requests) open(sc *scenario.Scenario, t *scenario.Targets) (err error) 
 // not to be changed.
 func (h *requests) build(run *engine.Run, a engine.Arrival) (*http.Request, error) {
 	if h.template != nil {
-		data := &scenario.Data{Seq: a.Seq, User: a.User, Workload: run.Workload, RunID: run.ID, Seed: h.seed, Sink: h.sink}
-		if h.rows != nil {
-			data.Feed = h.rows.Row(a.Seq)
-		}
-		return h.template.build(context.Background(), data)
+		return h.buildFor(h.data(run, a, nil))
 	}
-	req := h.built[0]
 	if h.targets != nil {
-		req = h.built[h.targets.Index(a.Seq)]
+		return again(h.built[h.targets.Index(a.Seq)])
 	}
+	return again(h.built[0])
+}
+
+// data is what the templates of an arrival see, with what was taken out of its answers.
+func (h *requests) data(run *engine.Run, a engine.Arrival, vars map[string]string) *scenario.Data {
+	data := &scenario.Data{Seq: a.Seq, User: a.User, Workload: run.Workload, RunID: run.ID, Seed: h.seed, Sink: h.sink, Vars: vars}
+	if h.rows != nil {
+		data.Feed = h.rows.Row(a.Seq)
+	}
+	return data
+}
+
+// buildFor makes the request that is not of a target file, for d.
+func (h *requests) buildFor(d *scenario.Data) (*http.Request, error) {
+	if h.template == nil {
+		return again(h.built[0])
+	}
+	return h.template.build(context.Background(), d)
+}
+
+// again is a request that was built once, to be sent once more.
+func again(req *http.Request) (*http.Request, error) {
 	if req.GetBody == nil {
 		return req, nil
 	}
