@@ -128,11 +128,6 @@ func (d *background) unlisten() {
 	d.ended = true
 }
 
-// data is what the templates of an arrival see behind its answer.
-func (d *background) data(a engine.Arrival, vars map[string]string) *scenario.Data {
-	return d.requests.data(&d.run, a, vars)
-}
-
 // before takes the job in that the request may leave behind.
 func (d *background) before(a engine.Arrival, rec *engine.Recorder) {
 	if d.whole.Load() == nil {
@@ -181,7 +176,7 @@ func (d *background) after(x *httpExchange, end httpEnding, over func(done bool)
 // claim takes what the target calls the job of a, and the calls that came before it
 // was known.
 func (d *background) claim(a engine.Arrival, rec *engine.Recorder, vars map[string]string) {
-	key, err := d.calls.key(d.data(a, vars))
+	key, err := d.calls.key(d.requests.dataBehind(&d.run, a, vars))
 	if err != nil || key == "" {
 		rec.Error(classTemplate, excerpt(fmt.Sprintf("the job's id %q: %v", key, err)))
 		return

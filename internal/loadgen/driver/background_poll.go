@@ -148,7 +148,7 @@ func (p *poller) send(seq uint64) {
 	}
 	rec.Add(backgroundPolls, 1)
 	a.Started = p.run.Clock.Now()
-	req, err := p.requests.buildFor(p.requests.data(&p.run, a, vars))
+	req, err := p.requests.buildFor(p.requests.dataBehind(&p.run, a, vars))
 	if err != nil {
 		<-p.turns
 		p.inVain(seq, rec, classTemplate, excerpt(err.Error()))

@@ -177,7 +177,7 @@ func TestBackgroundWarmup(t *testing.T) {
 		if j.answer(http.StatusOK); j.n < 40 && j.n%2 == 0 { // of the warm-up: lost, or done twice
 			return
 		}
-		if j.work(ms) {
+		if j.work(20 * ms) {
 			j.call()
 			if j.n < 40 {
 				j.call()
