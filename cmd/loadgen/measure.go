@@ -66,15 +66,22 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under condi
 
 // measure runs one scenario and judges its thresholds. Where the server under test
 // ended in the run, the error says so and the result is there all the same.
-func measure(ctx context.Context, sc *scenario.Scenario, under conditions, c *console) (*result.Result, error) {
-	plan, err := driver.Plan(sc, driver.Options{})
+func measure(ctx context.Context, sc *scenario.Scenario, under conditions, c *console) (res *result.Result, err error) {
+	endpoint, err := openSink(sc)
+	if err != nil {
+		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
+	}
+	if endpoint != nil {
+		defer func() { err = errors.Join(err, endpoint.Close()) }()
+	}
+	plan, err := driver.Plan(sc, driver.Options{Sink: endpoint})
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
 	id := result.NewID(time.Now(), sc.Name)
 	progress := c.progress(sc)
 	plan.Observe, plan.Spin = progress.Observe, under.spin
-	res, err := under.server.during(ctx, sc, func(ctx context.Context, began func(time.Time)) (*result.Result, error) {
+	res, err = under.server.during(ctx, sc, func(ctx context.Context, began func(time.Time)) (*result.Result, error) {
 		defer relaxGC(ctx)()
 		plan.Began = began
 		return plan.Run(ctx, id)

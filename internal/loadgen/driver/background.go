@@ -53,9 +53,7 @@ type background struct {
 	watched sync.Map       // context.Context → the func() bool that leaves it
 	cutting sync.WaitGroup // those that are watched
 
-	books   backgroundBooks
-	serving sync.RWMutex // held for reading by a call
-	ended   bool         // under serving
+	books backgroundBooks
 }
 
 // newBackground makes the driver for a workload.
@@ -119,13 +117,9 @@ func (d *background) Begin(run engine.Run) error {
 
 // unlisten takes the handler away, and waits for the calls that it is about.
 func (d *background) unlisten() {
-	if d.remove == nil {
-		return
+	if d.remove != nil {
+		d.remove()
 	}
-	d.remove()
-	d.serving.Lock()
-	defer d.serving.Unlock()
-	d.ended = true
 }
 
 // before takes the job in that the request may leave behind.

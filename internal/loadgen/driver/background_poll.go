@@ -139,7 +139,9 @@ func (p *poller) askAll() {
 	}
 }
 
-// send asks about the job of seq, unless it has ended.
+// send asks about the job of seq, unless it has ended. A question stays on the target,
+// whatever address its answer gave: load is not for servers that a scenario does not
+// name.
 func (p *poller) send(seq uint64) {
 	a, vars, rec, ok := p.of.jobs.asking(seq)
 	if !ok {
@@ -149,6 +151,9 @@ func (p *poller) send(seq uint64) {
 	rec.Add(backgroundPolls, 1)
 	a.Started = p.run.Clock.Now()
 	req, err := p.requests.buildFor(p.requests.dataBehind(&p.run, a, vars))
+	if err == nil && !sameServer(req.URL, p.requests.base) {
+		err = fmt.Errorf("%s is on another server: make that the target", req.URL.Redacted())
+	}
 	if err != nil {
 		<-p.turns
 		p.inVain(seq, rec, classTemplate, excerpt(err.Error()))

@@ -112,3 +112,37 @@ func TestBackgroundPollsAfterAnAckThatWaits(t *testing.T) {
 	}}}.do(t)
 	f.all("acknowledged", "completed", "ack_waited", "polls")
 }
+
+// An answer may say where its job is to be asked about, but not on another server.
+func TestBackgroundPollsWhereTheAnswerSays(t *testing.T) {
+	t.Parallel()
+	other := newJobServer(t, func(j *askedJob) {
+		t.Error("another server is asked")
+		j.answer(http.StatusOK)
+	})
+	s := newJobServer(t, func(j *askedJob) {
+		where := j.server.URL + "/status"
+		if j.n%2 == 1 {
+			where = other.URL + "/status"
+		}
+		j.w.Header().Set("Location", where)
+		j.answer(http.StatusOK)
+	})
+	asks := s.Config.Handler
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			asks.ServeHTTP(w, r)
+		}
+	})
+	f := jobRun{target: s.URL, rate: 50, extract: map[string]*scenario.Extract{"job": {Header: "Location"}}, job: scenario.Job{
+		Deadline: scenario.Duration(300 * ms),
+		Poll: &scenario.Poll{
+			Request: scenario.Request{Method: "GET", Path: "{{ .Vars.job }}"}, Every: scenario.Duration(50 * ms),
+			Done: scenario.Check{Status: scenario.Statuses{{First: 200, Last: 200}}},
+		},
+	}}.do(t)
+	f.counts(map[string]float64{"acknowledged": 10, "completed": 5, "lost": 5})
+	if e := f.errors["poll: "+classTemplate]; e.Count == 0 || float64(e.Count) != f.value("poll_errors") {
+		t.Errorf("errors %+v", f.errors)
+	}
+}
