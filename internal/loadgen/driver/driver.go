@@ -55,9 +55,10 @@ type Options struct {
 // protocols is every protocol loadgen speaks.
 func protocols() map[scenario.Protocol]protocol {
 	return map[scenario.Protocol]protocol{
-		scenario.SSE:       {metrics: sseMetrics, headline: sseTTFT, open: newSSE},
-		scenario.HTTP:      {metrics: httpMetrics, headline: httpLatency, open: newHTTP},
-		scenario.WebSocket: {metrics: wsMetrics, headline: wsFanout, open: newWebSocket, once: true},
+		scenario.SSE:        {metrics: sseMetrics, headline: sseTTFT, open: newSSE},
+		scenario.HTTP:       {metrics: httpMetrics, headline: httpLatency, open: newHTTP},
+		scenario.Background: {metrics: backgroundMetrics, headline: backgroundCompletion, open: newBackground},
+		scenario.WebSocket:  {metrics: wsMetrics, headline: wsFanout, open: newWebSocket, once: true},
 	}
 }
 

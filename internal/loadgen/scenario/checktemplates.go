@@ -138,7 +138,12 @@ func (c *checker) hint(err error, sample *Data) string {
 }
 
 func (c *checker) path(path, text string, sample *Data, run bool) {
-	if c.good(path) && !strings.HasPrefix(text, "/") {
+	switch {
+	case !c.good(path):
+		return
+	case strings.HasPrefix(text, "{{") && len(sample.Vars) > 0: // an answer gives it, as in a Location
+		sample = withPaths(sample)
+	case !strings.HasPrefix(text, "/"):
 		c.wrong(path, `%q: a path begins with "/"`, text)
 		return
 	}

@@ -288,6 +288,10 @@ func constrain(s *jsonschema.Schema) {
 		set(s.Definitions[def], "headers", header)
 		set(s.Definitions[def], "path", path)
 	}
+	set(s.Definitions["Poll"], "request", func(p *jsonschema.Schema) {
+		p.Description += " Its path may be one that the answer gave: {{ .Vars.name }}."
+	})
+	set(s.Definitions["Request"], "path", func(p *jsonschema.Schema) { p.Pattern = `^(/|\$\{|\{\{)` })
 	room := s.Definitions["Room"]
 	set(room, "members", atLeast("2"))
 	set(room, "publishers", atLeast("1"))
