@@ -21,7 +21,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(b)
-	for name, metrics := range map[string][]engine.Metric{"engine": engine.OwnMetrics(), "sse": sseMetrics(), "websocket": wsMetrics(), "http": httpMetrics()} {
+	for name, metrics := range map[string][]engine.Metric{"engine": engine.OwnMetrics(), "sse": sseMetrics(), "websocket": wsMetrics(), "http": httpMetrics(), "cron": cronMetrics()} {
 		var table strings.Builder
 		table.WriteString("| metric | kind | unit | definition |\n|---|---|---|---|\n")
 		for _, m := range metrics {
