@@ -33,6 +33,8 @@ type opening struct {
 	name     string // of the workload
 	workload *scenario.Workload
 	sink     *sink.Sink // nil where a scenario is only looked at
+	// lengths are the tokens of its arrivals; nil without a shape or trace.
+	lengths *scenario.Lengths
 }
 
 // sinkURL is the sink's address, "" without one.
@@ -91,12 +93,29 @@ func plannedWorkload(sc *scenario.Scenario, name string, index uint64, o Options
 	if !ok {
 		return engine.Workload{}, fmt.Errorf("no driver for protocol %q", w.Protocol)
 	}
-	d, err := proto.open(opening{sc, name, w, o.Sink})
+	var trace *scenario.TraceRows
+	if w.Load.Trace != nil {
+		var err error
+		if trace, err = scenario.OpenTrace(sc.Dir, w.Load.Trace); err != nil {
+			return engine.Workload{}, err
+		}
+	}
+	of := opening{scenario: sc, name: name, workload: w, sink: o.Sink}
+	if trace != nil || w.Load.Shape != "" {
+		of.lengths = scenario.NewLengths(w.Load.Shape, trace, name, sc.Seed)
+	}
+	d, err := proto.open(of)
 	if err != nil {
 		return engine.Workload{}, err
 	}
 	out := engine.Workload{
 		Name: name, Protocol: w.Protocol, Driver: d, Metrics: proto.metrics(), Headline: proto.headline, Once: proto.once,
+	}
+	if s := w.Load.Session; s != nil {
+		out.Sessions = &engine.Sessions{
+			Turns: func(n uint64) int { return s.TurnsOf(sc.Seed, name, n) },
+			Think: func(n uint64, turn int) time.Duration { return s.ThinkBefore(sc.Seed, name, n, turn) },
+		}
 	}
 	if users := w.Load.Users; users > 0 {
 		out.Users, out.Think = users, time.Duration(w.Load.Think)
@@ -105,6 +124,10 @@ func plannedWorkload(sc *scenario.Scenario, name string, index uint64, o Options
 	}
 	out.MaxInFlight = w.Load.MaxInFlight
 	if _, ok := d.(engine.Timetable); ok {
+		return out, nil
+	}
+	if trace != nil {
+		out.Schedule = pace.NewReplay(trace, time.Duration(sc.Warmup), time.Duration(sc.Duration))
 		return out, nil
 	}
 	// Each workload draws its own arrivals from the one seed.

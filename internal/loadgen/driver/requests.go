@@ -27,13 +27,15 @@ type requests struct {
 
 	template *requestTemplate // nil where built are all there are
 	rows     *scenario.Rows   // nil without a feed
+	lengths  *scenario.Lengths
+	keeps    bool // the conversations of sessions
 }
 
 // newRequests reads a workload's target file, or compiles its request, which accepts
 // what accept says unless it says otherwise itself.
 func newRequests(of opening, accept string) (*requests, error) {
 	sc, w := of.scenario, of.workload
-	h := &requests{seed: sc.Seed, sink: of.sinkURL()}
+	h := &requests{seed: sc.Seed, sink: of.sinkURL(), lengths: of.lengths, keeps: keepsAnswers(w)}
 	switch {
 	case w.Targets != nil:
 		return h, h.open(sc, w.Targets)
@@ -93,15 +95,26 @@ func (h *requests) open(sc *scenario.Scenario, t *scenario.Targets) (err error) 
 	return nil
 }
 
+// data is what the templates see of a.
+func (h *requests) data(run *engine.Run, a engine.Arrival) *scenario.Data {
+	data := &scenario.Data{Seq: a.Seq, User: a.User, Workload: run.Workload, RunID: run.ID, Seed: h.seed, Sink: h.sink, Lengths: h.lengths}
+	if h.rows != nil {
+		data.Feed = h.rows.Row(a.Seq)
+	}
+	if a.Session != nil {
+		data.InSession = &scenario.Turn{Session: a.Session.Number, Turn: a.Turn, Keeps: h.keeps}
+		if h.keeps {
+			data.InSession.Before = conversationOf(a).messages
+		}
+	}
+	return data
+}
+
 // build makes the request of a. A request without a body may be shared: it is
 // not to be changed.
 func (h *requests) build(run *engine.Run, a engine.Arrival) (*http.Request, error) {
 	if h.template != nil {
-		data := &scenario.Data{Seq: a.Seq, User: a.User, Workload: run.Workload, RunID: run.ID, Seed: h.seed, Sink: h.sink}
-		if h.rows != nil {
-			data.Feed = h.rows.Row(a.Seq)
-		}
-		return h.template.build(context.Background(), data)
+		return h.template.build(context.Background(), h.data(run, a))
 	}
 	req := h.built[0]
 	if h.targets != nil {

@@ -113,6 +113,7 @@ func (d *sseDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Record
 		s = newSSEStream(d)
 	}
 	s.begin(d.log.context(ctx, rec), a, rec, d.dialect, over)
+	s.keeps = d.requests.keeps && a.Session != nil
 	req, err := d.requests.build(&d.run, a)
 	if err != nil {
 		d.ended(s, ending{outcomeNotSent, classTemplate, excerpt(err.Error())})
@@ -135,6 +136,12 @@ func (d *sseDriver) ended(s *sseStream, end ending) {
 	}
 	if d.measured(s.arrival) {
 		d.count(s, end.outcome)
+	}
+	if s.keeps && end.outcome == outcomeComplete {
+		s.rec.Add(sseForgotten, int64(d.requests.remember(&d.run, s.arrival, s.answer)))
+		if cap(s.answer) > maxPooled {
+			s.answer = nil
+		}
 	}
 	over := s.ends
 	s.release()

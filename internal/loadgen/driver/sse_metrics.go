@@ -74,6 +74,7 @@ const (
 	sseMalformed
 	sseLateEvents
 	sseLagNegative
+	sseForgotten
 	sseConnections
 	sseHTTP2
 	sseBytesIn
@@ -177,6 +178,7 @@ func sseMetrics() []engine.Metric {
 	counter(sseMalformed, "malformed", "events whose data is not the JSON the dialect expects")
 	counter(sseLateEvents, "late_events", "events after the end of the stream or its error; not looked at")
 	counter(sseLagNegative, "delivery_lag_negative", "content chunks received before they were sent, by clocks that differ")
+	counter(sseForgotten, "messages_forgotten", "oldest messages left out of a session's conversation because it grew above 1 MiB")
 	counter(sseConnections, "connections", "connections opened")
 	counter(sseHTTP2, "http2", "streams answered over HTTP/2")
 	counter(sseBytesIn, "bytes_in", "body bytes received, event streams and error answers")

@@ -70,6 +70,8 @@ type sseStream struct {
 	ready    time.Duration // the connection was there
 	sentAt   time.Duration // the request had left; actual start where not known
 	first    time.Duration // t_tok1
+	keeps    bool          // answer is wanted
+	answer   []byte        // its text so far, at most maxAnswer bytes
 	start    []byte        // what came before the first event, for an example
 	bad      error         // what the parser refused
 
@@ -92,7 +94,7 @@ func (s *sseStream) begin(ctx context.Context, a engine.Arrival, rec *engine.Rec
 	*s = sseStream{
 		driver: s.driver, ctx: ctx, ends: over, clock: s.clock, rec: rec, account: rec, arrival: a, sentAt: a.Started,
 		client: s.driver.clients.draw(a), taken: s.taken.begin(s.driver.clients.resume),
-		parser: s.parser, decoder: stream.NewDecoder(dialect, &s.driver.scratch), emit: s.emit, start: s.start[:0], gaps: s.gaps,
+		parser: s.parser, decoder: stream.NewDecoder(dialect, &s.driver.scratch), emit: s.emit, start: s.start[:0], gaps: s.gaps, answer: s.answer[:0],
 	}
 	s.tracked = s.driver.clients.resume != nil
 	if s.client.slow {
@@ -210,6 +212,9 @@ func (s *sseStream) event(e stream.Event) {
 	}
 	if r.Token != stream.None {
 		s.token(r.Token)
+		if s.keeps && len(s.answer) < maxAnswer {
+			s.answer = s.decoder.AppendText(s.answer, e)
+		}
 		s.truth(e.Comment)
 	}
 	switch {

@@ -52,6 +52,9 @@ type Workload struct {
 	Users  int
 	Begins func(user int) time.Duration
 	Think  time.Duration
+	// Sessions makes each arrival of Schedule, or each beginning of a user, the first
+	// turn of a session; nil where it is all there is. Not with Once.
+	Sessions *Sessions
 	// Once lets each user arrive a single time, for arrivals that last the whole run.
 	Once bool
 }
@@ -69,6 +72,8 @@ type Arrival struct {
 	User     int           // closed model: which user, from 0; open model: -1
 	Intended time.Duration // t_sched. In a closed model: when the user was ready
 	Started  time.Duration // t_start, taken right before Do
+	Session  *Session      // nil in a workload without
+	Turn     int           // of the session, from 0
 }
 
 // A Driver does arrivals of one protocol.

@@ -50,6 +50,9 @@ func (w *workload) result() (result.Workload, error) {
 		if err != nil {
 			return out, err
 		}
+		if t == w.own && w.Sessions == nil {
+			m = m[:ownSessions]
+		}
 		out.Metrics = append(out.Metrics, m...)
 	}
 	var start time.Duration
@@ -69,6 +72,7 @@ func (w *workload) result() (result.Workload, error) {
 	out.Balances = append(out.Balances,
 		result.Balance{Name: "offered = started + dropped", Left: w.own.total(ownOffered), Right: w.own.total(ownStarted) + w.own.total(ownDropped)},
 		result.Balance{Name: "started = finished", Left: w.own.total(ownStarted), Right: w.own.total(ownFinished)})
+	out.Balances = append(out.Balances, w.sessionBalances()...)
 	return out, nil
 }
 

@@ -40,6 +40,8 @@ type workload struct {
 	driven  *tally // the driver's
 	arrived atomic.Uint64
 	flight  *flight
+
+	sessions sessions
 }
 
 func newWorkload(w Workload, warmup, end time.Duration) *workload {
@@ -233,7 +235,7 @@ func (r *run) once(ctx, work context.Context, w *workload) {
 		if ready >= r.end || !r.waitUntil(ctx, timer, ready) {
 			return
 		}
-		a := Arrival{Seq: w.arrived.Add(1) - 1, User: u, Intended: ready}
+		a := w.arrive(u, ready)
 		w.account(a).Add(ownOffered, 1)
 		w.flight.now.Add(1)
 		users.Add(1)
@@ -250,17 +252,33 @@ func (r *run) closed(ctx, work context.Context, w *workload) {
 			timer := newTimer(r.clock, r.alarm)
 			ended := make(chan bool, 1)
 			for ready := w.Begins(u); ready < r.end && r.waitUntil(ctx, timer, ready); {
-				a := Arrival{Seq: w.arrived.Add(1) - 1, User: u, Intended: ready}
-				w.account(a).Add(ownOffered, 1)
-				w.flight.now.Add(1)
-				r.do(work, w, a, func(done bool) { ended <- done })
-				done := <-ended
+				done := r.beginning(ctx, work, w, w.arrive(u, ready), timer, ended)
 				ready = r.clock.Now() + w.Think
 				if !done {
 					ready += failurePause
 				}
 			}
 		})
+	}
+}
+
+// beginning does what a user of a closed model begins: an arrival, and the later
+// turns of its session. It answers whether the last of them was done.
+func (r *run) beginning(ctx, work context.Context, w *workload, a Arrival, timer *Timer, ended chan bool) (done bool) {
+	for {
+		w.account(a).Add(ownOffered, 1)
+		w.flight.now.Add(1)
+		r.do(work, w, a, func(done bool) { ended <- done })
+		done = <-ended
+		next, more := r.after(w, a, done, work.Err() != nil)
+		if !more {
+			return done
+		}
+		if !r.waitUntil(ctx, timer, next.Intended) {
+			w.sessionOver(a, ownSessionsUnfinished)
+			return done
+		}
+		a = next
 	}
 }
 
@@ -284,6 +302,7 @@ func (r *run) start(w *workload, a Arrival) (started time.Duration) {
 	if lateness > lateLimit {
 		own.Add(ownLate, 1)
 	}
+	w.turnBegun(a)
 	return started
 }
 

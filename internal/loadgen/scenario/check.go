@@ -25,6 +25,7 @@ type checker struct {
 	*decoder
 	scenario *Scenario
 	options  Options
+	traces   map[string]*TraceRows // by path; nil for one that could not be read
 }
 
 // given reports whether the file has the key at path.
@@ -84,6 +85,9 @@ func (c *checker) override() {
 	if c.options.Rate <= 0 {
 		return
 	}
+	if s.Mix != nil && c.given("mix.rate") {
+		s.Mix.Rate = c.options.Rate
+	}
 	open := 0
 	for name, w := range s.Workloads {
 		at := "workloads." + name + ".load"
@@ -91,6 +95,9 @@ func (c *checker) override() {
 			continue
 		}
 		open++
+		if c.given(at+".weight") && c.given("mix.rate") {
+			continue
+		}
 		if !c.given(at + ".rate") {
 			c.wrongKey(at, "has no constant rate that the rate given for the run, %s, could replace", c.options.Rate)
 			continue
@@ -111,10 +118,22 @@ func (c *checker) complete() {
 	if !c.given("drain") {
 		s.Drain = Duration(10 * time.Second)
 	}
-	if s.Duration == 0 && !c.given("duration") {
-		for _, w := range s.Workloads {
-			if w != nil {
-				s.Duration = max(s.Duration, w.Load.stagesDuration())
+	c.completeMix()
+	unset := s.Duration == 0 && !c.given("duration")
+	for name, w := range s.Workloads {
+		if w == nil {
+			continue
+		}
+		if w.Load.Trace != nil {
+			if !c.given("workloads." + name + ".load.trace.speed") {
+				w.Load.Trace.Speed = 1
+			}
+			w.Load.Trace.complete()
+		}
+		if unset {
+			s.Duration = max(s.Duration, w.Load.stagesDuration())
+			if rows := c.openTrace("workloads."+name, &w.Load); rows != nil {
+				s.Duration = max(s.Duration, Duration(rows.Length()))
 			}
 		}
 	}
@@ -142,8 +161,8 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 		w.Dialect = DialectAuto
 	}
 	if !c.given(at+".load.users") && w.Protocol != Cron {
-		if w.Load.Arrivals == "" {
-			w.Load.Arrivals = ArrivalsConstant
+		if w.Load.Arrivals == "" && w.Load.Trace == nil {
+			w.Load.Arrivals, w.Load.CV = w.Load.Shape.arrivals()
 		}
 		if !c.given(at + ".load.max_in_flight") {
 			w.Load.MaxInFlight = 10000
@@ -156,15 +175,7 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 		}
 	}
 	if r := w.Room; r != nil {
-		if !c.given(at + ".room.publishers") {
-			r.Publishers = 1
-		}
-		if !c.given(at + ".room.payload") {
-			r.Payload = SizeDist{Min: 256, Max: 256}
-		}
-		if !c.given(at + ".room.settle") {
-			r.Settle = Duration(250 * time.Millisecond)
-		}
+		c.completeRoom(at+".room", r)
 	}
 	if w.Job != nil {
 		c.completeJob(at+".job", w.Job)
@@ -205,11 +216,12 @@ func (c *checker) check() {
 		c.wrong("duration", "%s is above the limit of %s", s.Duration, Duration(maxDuration))
 	}
 	if s.Duration == 0 && !c.given("duration") && !c.unsure() {
-		c.problem(c.keys[""], "duration", "this key is required: no workload has stages that could give it")
+		c.problem(c.keys[""], "duration", "this key is required: no workload has stages or a trace that could give it")
 	}
 	if c.good("workloads") && len(s.Workloads) == 0 {
 		c.wrong("workloads", "want at least one workload")
 	}
+	c.mix()
 	for name, w := range s.Workloads {
 		at := "workloads." + name
 		if !workloadSyntax.MatchString(name) {
@@ -241,7 +253,7 @@ func (c *checker) check() {
 // is not known.
 func (c *checker) unsure() bool {
 	for path := range c.bad {
-		if strings.HasPrefix(path, "workloads") && strings.Contains(path, "stages") {
+		if strings.HasPrefix(path, "workloads") && (strings.Contains(path, "stages") || strings.Contains(path, "trace")) || strings.HasPrefix(path, "mix") {
 			return true
 		}
 	}

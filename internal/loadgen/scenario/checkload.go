@@ -103,36 +103,25 @@ func (c *checker) keysOfProtocol(at string, p Protocol) {
 
 func (c *checker) load(at string, w *Workload) {
 	l := &w.Load
-	var models []string
-	for _, key := range []string{"rate", "stages", "sine", "users"} {
-		if c.given(join(at, key)) {
-			models = append(models, key)
-		}
-	}
+	models := c.which(at, "rate", "stages", "sine", "trace", "weight", "users")
 	if len(models) != 1 {
-		found := "none"
-		for i, m := range models {
-			if i == 0 {
-				found = m
-			} else {
-				found += ", " + m
-			}
-		}
-		c.wrongKey(at, "want exactly one of rate, stages, sine and users, found %s", found)
+		c.wrongKey(at, "want exactly one of rate, stages, sine, trace, weight and users, found %s", orNone(models))
 		return
 	}
-	closed := models[0] == "users"
 	switch {
-	case closed:
-		c.without(at, "goes only with rate, stages or sine", "arrivals", "cv", "max_in_flight")
+	case models[0] == "users":
+		c.without(at, "goes only with rate, stages, sine or weight", "arrivals", "cv", "max_in_flight")
 	case w.Protocol == WebSocket:
 		c.wrongKey(join(at, models[0]), "a websocket workload is made of users who stay; give users instead")
 		return
 	default:
 		c.without(at, "goes only with users", "ramp", "think")
 	}
+	if models[0] == "trace" {
+		c.without(at, "has no meaning with a trace, which says it itself", "arrivals", "cv", "shape")
+	}
 	if w.Protocol == WebSocket {
-		c.without(at, "has no meaning in a websocket workload: its users stay until the end", "think")
+		c.without(at, "has no meaning in a websocket workload: its users stay until the end", "think", "session", "shape")
 	}
 	c.positive(at+".rate", l.Rate > 0)
 	c.within(at+".users", l.Users, 1, maxUsers)
@@ -141,8 +130,13 @@ func (c *checker) load(at string, w *Workload) {
 		c.wrong(at+".ramp", "is longer than warm-up and duration together, %s: some users would never begin", total)
 	}
 	c.stages(at+".stages", l.Stages)
-	c.sine(at+".sine", l.Sine)
-	c.variation(at, l)
+	if c.given(at + ".sine") {
+		c.sine(at+".sine", l.Sine)
+	}
+	c.variation(at, l.Arrivals, l.CV)
+	workload := strings.TrimSuffix(at, ".load")
+	c.trace(workload, l)
+	c.session(workload, l)
 }
 
 // without reports keys of a load that do not go with its model.
@@ -184,28 +178,17 @@ func (c *checker) sine(at string, s *Sine) {
 	}
 }
 
-// variation checks that cv goes with gamma, and only with it.
-func (c *checker) variation(at string, l *Load) {
-	cv := at + ".cv"
-	switch {
-	case l.Arrivals == ArrivalsGamma && !c.given(cv):
+// variation checks that the cv of the load or mix at path goes with gamma arrivals
+// that are given with it, and only with them.
+func (c *checker) variation(at string, arrivals Arrivals, cv float64) {
+	path, given := at+".cv", c.given(at+".arrivals")
+	switch gamma := given && arrivals == ArrivalsGamma; {
+	case c.bad[at+".arrivals"]:
+	case gamma && !c.given(path):
 		c.wrong(at+".arrivals", "gamma needs cv, the coefficient of variation of the gaps")
-	case l.Arrivals == ArrivalsGamma && c.good(cv) && (l.CV < minCV || l.CV > maxCV):
-		c.wrong(cv, "must be from %v to %v, is %v", minCV, maxCV, l.CV)
-	case c.given(cv) && slices.Contains([]Arrivals{ArrivalsConstant, ArrivalsPoisson}, l.Arrivals) && !c.bad[at+".arrivals"]:
-		c.wrongKey(cv, "goes only with arrivals: gamma")
-	}
-}
-
-func (c *checker) room(at string, w *Workload) {
-	r := w.Room
-	const mostMembers = 100_000
-	c.within(at+".members", r.Members, 2, mostMembers)
-	c.positive(at+".publish", r.Publish > 0)
-	if c.good(at + ".members") {
-		c.within(at+".publishers", r.Publishers, 1, max(r.Members, 1))
-	}
-	if c.good(strings.TrimSuffix(at, "room") + "load.users") {
-		c.within(at+".stalled", r.Stalled, 0, max(w.Load.Users-1, 0))
+	case gamma && c.good(path) && (cv < minCV || cv > maxCV):
+		c.wrong(path, "must be from %v to %v, is %v", minCV, maxCV, cv)
+	case !gamma && c.given(path):
+		c.wrongKey(path, "goes only with arrivals: gamma")
 	}
 }

@@ -32,7 +32,11 @@ func enumOf(t reflect.Type) []string {
 	case reflect.TypeFor[Dialect]():
 		return []string{string(DialectAuto), string(DialectAnthropic), string(DialectOpenAI), string(DialectText)}
 	case reflect.TypeFor[Arrivals]():
-		return []string{string(ArrivalsConstant), string(ArrivalsPoisson), string(ArrivalsGamma)}
+		return []string{string(ArrivalsConstant), string(ArrivalsPoisson), string(ArrivalsGamma), string(ArrivalsBursty)}
+	case reflect.TypeFor[Shape]():
+		return []string{string(ShapeChat), string(ShapeCode), string(ShapeRAG), string(ShapeBursty)}
+	case reflect.TypeFor[TraceFormat]():
+		return []string{string(TraceAzure), string(TraceMooncake)}
 	case reflect.TypeFor[TargetFormat]():
 		return []string{string(TargetsHTTP), string(TargetsJSON)}
 	case reflect.TypeFor[CronAnchor]():
@@ -42,6 +46,8 @@ func enumOf(t reflect.Type) []string {
 			string(BackoffGuide), string(BackoffFull), string(BackoffEqual), string(BackoffDecorrelated),
 			string(BackoffExponential), string(BackoffConstant), string(BackoffNone),
 		}
+	case reflect.TypeFor[Speech]():
+		return []string{string(SpeaksPlain), string(SpeaksRealtime), string(SpeaksCentrifugo)}
 	case reflect.TypeFor[FeedOrder]():
 		return []string{string(FeedSequential), string(FeedRandom)}
 	}

@@ -64,7 +64,7 @@ func Parse(name string, src []byte, o Options) (*Scenario, error) {
 	s := &Scenario{Dir: filepath.Dir(name)}
 	d := newDecoder(doc, o)
 	d.root(s)
-	c := checker{decoder: d, scenario: s, options: o}
+	c := checker{decoder: d, scenario: s, options: o, traces: make(map[string]*TraceRows)}
 	c.override()
 	c.complete()
 	c.check()

@@ -29,6 +29,9 @@ func (s *Scenario) Redacted() *Scenario {
 		if w.Room != nil {
 			room := *w.Room
 			room.Headers, room.Path = redactHeaders(room.Headers), redactQuery(room.Path)
+			if room.Token != "" {
+				room.Token = redactedValue
+			}
 			copied.Room = &room
 		}
 		if w.Cron != nil {

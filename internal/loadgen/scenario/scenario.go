@@ -40,6 +40,8 @@ type Scenario struct {
 	Drain Duration `yaml:"drain,omitempty" json:"drain"`
 	// Sink is loadgen's own endpoint, which the target calls.
 	Sink *Sink `yaml:"sink,omitempty" json:"sink,omitempty"`
+	// Mix is a stream of arrivals that the workloads with a load.weight share.
+	Mix *Mix `yaml:"mix,omitempty" json:"mix,omitempty"`
 	// Workloads by name: lower-case letters, digits and "_".
 	Workloads map[string]*Workload `yaml:"workloads" json:"workloads"`
 	// Thresholds by metric ("<workload>.<metric>", as chat.ttft), each a list of
@@ -149,8 +151,8 @@ const (
 	DialectText      Dialect = "text"
 )
 
-// Load says how arrivals come: exactly one of Rate, Stages, Sine (open model)
-// and Users (closed model).
+// Load says how arrivals come: exactly one of Rate, Stages, Sine, Trace, Weight (open
+// model) and Users (closed model).
 type Load struct {
 	// Rate is a constant arrival rate such as 50/s, 600/m or 10/h.
 	Rate Rate `yaml:"rate,omitempty" json:"rate,omitempty"`
@@ -159,7 +161,15 @@ type Load struct {
 	Stages []Stage `yaml:"stages,omitempty" json:"stages,omitempty"`
 	// Sine is a rate that swings about a mean.
 	Sine *Sine `yaml:"sine,omitempty" json:"sine,omitempty"`
-	// Arrivals is the process about the rate: constant (default), poisson or gamma.
+	// Trace is a file of arrivals to come again.
+	Trace *Trace `yaml:"trace,omitempty" json:"trace,omitempty"`
+	// Weight is the workload's share of the scenario's mix, against the other weights.
+	Weight float64 `yaml:"weight,omitempty" json:"weight,omitempty"`
+	// Shape is a preset of real traffic: chat-azure23, code-azure23, rag-long or
+	// bursty. It sets Arrivals, unless they are given, and the tokens that templates
+	// see as {{ .InputTokens }} and {{ .OutputTokens }}.
+	Shape Shape `yaml:"shape,omitempty" json:"shape,omitempty"`
+	// Arrivals is the process about the rate: constant (default), poisson, gamma or bursty.
 	Arrivals Arrivals `yaml:"arrivals,omitempty" json:"arrivals,omitempty"`
 	// CV is the coefficient of variation of a gamma process's gaps; above 1 is
 	// burstier than poisson. Required with gamma.
@@ -174,6 +184,9 @@ type Load struct {
 	Ramp Duration `yaml:"ramp,omitempty" json:"ramp,omitempty"`
 	// Think is a user's pause between an end and the next beginning.
 	Think Duration `yaml:"think,omitempty" json:"think,omitempty"`
+	// Session makes each arrival, or each beginning of a user, a session of several
+	// questions.
+	Session *Session `yaml:"session,omitempty" json:"session,omitempty"`
 }
 
 // Arrivals is an arrival process.
@@ -184,6 +197,8 @@ const (
 	ArrivalsConstant Arrivals = "constant"
 	ArrivalsPoisson  Arrivals = "poisson"
 	ArrivalsGamma    Arrivals = "gamma"
+	// ArrivalsBursty is several gamma processes at once whose rates differ widely.
+	ArrivalsBursty Arrivals = "bursty"
 )
 
 // A Stage moves the rate in a straight line from where it was (0 before the
@@ -296,31 +311,6 @@ const (
 	TargetsHTTP TargetFormat = "http"
 	TargetsJSON TargetFormat = "json"
 )
-
-// A Room is what each user of a websocket workload joins. Users fill room 0,
-// then room 1, and so on; the last may be short.
-type Room struct {
-	// Path begins with "/". A template; .Room names the room.
-	Path string `yaml:"path" json:"path"`
-	// Headers of the upgrade request by name; each value is a template.
-	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
-	// Members a room, publishers included; at least 2.
-	Members int `yaml:"members" json:"members"`
-	// Publish is the open-loop rate of messages in each room.
-	Publish Rate `yaml:"publish" json:"publish"`
-	// Publishers a room, taking turns; default 1.
-	Publishers int `yaml:"publishers,omitempty" json:"publishers"`
-	// Payload is the size of a message's data; default 256B.
-	Payload SizeDist `yaml:"payload,omitempty" json:"payload"`
-	// Binary sends binary messages instead of text.
-	Binary bool `yaml:"binary,omitempty" json:"binary,omitempty"`
-	// Settle is how long after its join a member may still miss messages without
-	// them counting as lost; default 250ms.
-	Settle Duration `yaml:"settle,omitempty" json:"settle"`
-	// Stalled is how many of the workload's members (the last of each room, room
-	// by room) join and then never read.
-	Stalled int `yaml:"stalled,omitempty" json:"stalled,omitempty"`
-}
 
 // A Feed is a file of rows, CSV with a header line or JSONL, whose columns
 // templates see as {{ .Feed.column }}.

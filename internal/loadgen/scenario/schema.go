@@ -21,7 +21,7 @@ import (
 // binary so that the schema's descriptions are their doc comments, wherever the
 // binary runs, and cannot differ from them.
 //
-//go:embed scenario.go background.go cronjob.go retry.go sink.go stream.go
+//go:embed scenario.go background.go cronjob.go mix.go retry.go room.go session.go sink.go stream.go trace.go
 var typesSource embed.FS
 
 // envPattern is a scalar that the environment fills in: its notation can only be
@@ -136,10 +136,10 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: ratePattern, Examples: []any{"50/s", "600/m", "10/h"}}
 	case reflect.TypeFor[SizeDist]():
 		return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"256B", "uniform:100B,4KiB", "lognormal:512B,0.8"}}
+	case reflect.TypeFor[ByteRate]():
+		return &jsonschema.Schema{Type: "string", Pattern: byteRatePattern, Examples: []any{"4KiB/s", "1MB/s"}}
 	case reflect.TypeFor[TimeDist]():
 		return &jsonschema.Schema{Type: "string", Pattern: distPattern(oneTime), Examples: []any{"300ms", "uniform:100ms,500ms", "lognormal:200ms,0.5"}}
-	case reflect.TypeFor[ByteRate]():
-		return &jsonschema.Schema{Type: "string", Pattern: byteRatePattern, Examples: []any{"8KiB/s"}}
 	case reflect.TypeFor[CountDist]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
 			{Type: "integer", Minimum: "0"},
@@ -223,11 +223,20 @@ func constrain(s *jsonschema.Schema) {
 		{Required: []string{"rate"}, Not: anyOf("ramp", "think")},
 		{Required: []string{"stages"}, Not: anyOf("ramp", "think")},
 		{Required: []string{"sine"}, Not: anyOf("ramp", "think")},
+		{Required: []string{"trace"}, Not: anyOf("ramp", "think", "arrivals", "cv", "shape", "session")},
+		{Required: []string{"weight"}, Not: anyOf("ramp", "think")},
 		{Required: []string{"users"}, Not: anyOf("arrivals", "cv", "max_in_flight")},
 	}
 	gamma := &jsonschema.Schema{Properties: jsonschema.NewProperties(), Required: []string{"arrivals"}}
 	gamma.Properties.Set("arrivals", &jsonschema.Schema{Const: string(ArrivalsGamma)})
 	load.If, load.Then = gamma, &jsonschema.Schema{Required: []string{"cv"}}
+	set(load, "weight", func(p *jsonschema.Schema) { p.ExclusiveMinimum, p.Maximum = "0", json.Number(strconv.Itoa(maxWeight)) })
+	mix := s.Definitions["Mix"]
+	mix.OneOf, mix.If, mix.Then = oneOf("rate", "stages", "sine"), load.If, load.Then
+	set(mix, "cv", func(p *jsonschema.Schema) { p.ExclusiveMinimum = "0" })
+	set(mix, "stages", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Trace"], "speed", func(p *jsonschema.Schema) { p.ExclusiveMinimum = "0" })
+	set(s.Definitions["Trace"], "limit", atLeast("1"))
 
 	set(s.Definitions["Workload"], "source", func(p *jsonschema.Schema) { p.MinItems = &one })
 	set(s.Definitions["Connect"], "at_once", atLeast("1"))
@@ -271,6 +280,10 @@ func constrain(s *jsonschema.Schema) {
 	set(room, "members", atLeast("2"))
 	set(room, "publishers", atLeast("1"))
 	set(room, "stalled", atLeast("0"))
+	set(room, "subprotocols", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Slow"], "members", atLeast("1"))
+	set(s.Definitions["Envelope"], "joined", func(p *jsonschema.Schema) { p.MinLength = &one })
+	set(s.Definitions["AutoReply"], "on", func(p *jsonschema.Schema) { p.MinLength = &one })
 }
 
 // anyOf matches an object that has at least one of the keys.

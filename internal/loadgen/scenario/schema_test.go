@@ -65,16 +65,29 @@ func TestPublishedSchema(t *testing.T) {
 
 func TestShippedScenarios(t *testing.T) {
 	s := compiledSchema(t)
-	files, err := filepath.Glob(shipped + "*.yaml")
-	if err != nil || len(files) < 3 {
+	for folder, depth := range map[string]string{"": "./", "examples/": "../", "examples/deno/": "../../"} {
+		t.Run(folder, func(t *testing.T) { checkShipped(t, s, folder, depth) })
+	}
+}
+
+// checkShipped reads the files of one folder; depth leads from there to the schema. A
+// file is named as its run; in a folder of the examples, the run has the folder's name before it.
+func checkShipped(t *testing.T, s *jsonschema.Schema, folder, depth string) {
+	t.Helper()
+	files, err := filepath.Glob(shipped + folder + "*.yaml")
+	if err != nil || len(files) == 0 {
 		t.Fatalf("shipped scenarios: %v, %v", files, err)
+	}
+	prefix := ""
+	if base := filepath.Base(folder); folder != "" && base != "examples" {
+		prefix = base + "-"
 	}
 	for _, file := range files {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(string(src), "# yaml-language-server: $schema=./scenario.schema.json\n") {
+		if !strings.HasPrefix(string(src), "# yaml-language-server: $schema="+depth+"scenario.schema.json\n") {
 			t.Errorf("%s does not name its schema first", file)
 		}
 		if err := bySchema(s, string(src)); err != nil {
@@ -85,7 +98,7 @@ func TestShippedScenarios(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if want := strings.TrimSuffix(filepath.Base(file), ".yaml"); sc.Name != want {
+		if want := prefix + strings.TrimSuffix(filepath.Base(file), ".yaml"); sc.Name != want {
 			t.Errorf("%s is named %q", file, sc.Name)
 		}
 	}
@@ -196,7 +209,7 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		{"rate: 5/s", "rate: 5/s, users: 2", false},
 		{"rate: 5/s", "rate: 5/s, think: 1s", false},
 		{"rate: 5/s", "rate: 5/s, arrivals: gamma", false},
-		{"rate: 5/s", "rate: 5/s, arrivals: bursty", false},
+		{"rate: 5/s", "rate: 5/s, arrivals: lumpy", false},
 		{"rate: 5/s", "rate: 5/s, arrivals: gamma, cv: 0", false},
 		{"rate: 5/s", "rate: 5/s, max_in_flight: 0", false},
 		{"rate: 5/s", "stages: []", false},
