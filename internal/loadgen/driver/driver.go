@@ -58,6 +58,7 @@ func protocols() map[scenario.Protocol]protocol {
 		scenario.SSE:        {metrics: sseMetrics, headline: sseTTFT, open: newSSE},
 		scenario.HTTP:       {metrics: httpMetrics, headline: httpLatency, open: newHTTP},
 		scenario.Background: {metrics: backgroundMetrics, headline: backgroundCompletion, open: newBackground},
+		scenario.Cron:       {metrics: cronMetrics, headline: cronDrift, open: newCron},
 		scenario.WebSocket:  {metrics: wsMetrics, headline: wsFanout, open: newWebSocket, once: true},
 	}
 }

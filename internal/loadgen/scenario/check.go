@@ -184,7 +184,7 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 		c.completeJob(at+".job", w.Job)
 	}
 	if w.Cron != nil {
-		c.completeCron(at+".cron", w.Cron)
+		c.completeCron(at+".cron", w)
 	}
 	c.completeUpstream(at+".upstream", w.Upstream)
 	if w.Feed != nil && w.Feed.Order == "" {
