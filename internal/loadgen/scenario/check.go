@@ -183,6 +183,9 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 	if w.Job != nil {
 		c.completeJob(at+".job", w.Job)
 	}
+	if w.Policy != nil {
+		c.completePolicy(at+".policy", w.Policy)
+	}
 	if w.Cron != nil {
 		c.completeCron(at+".cron", w)
 	}
