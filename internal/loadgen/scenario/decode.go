@@ -47,9 +47,10 @@ func (a anchorsOf) Visit(n ast.Node) ast.Visitor {
 	return a
 }
 
-func (d *decoder) root(s *Scenario) {
+// root decodes the document with an environment over it; "" for none.
+func (d *decoder) root(s *Scenario, environment string) {
 	d.keys[""] = placeOf(d.document.root)
-	d.value(d.document.root, reflect.ValueOf(s).Elem(), "")
+	d.value(d.environment(s, environment), reflect.ValueOf(s).Elem(), "")
 }
 
 // problem reports what is wrong with the value at path, at p.
