@@ -65,7 +65,11 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 	if err != nil {
 		return err
 	}
-	flags := scenarioFlags{target: "http://" + addr, durationGiven: func() bool { return f.quick }}
+	secret, keys, err := referenceKeys(ctx, program)
+	if err != nil {
+		return err
+	}
+	flags := scenarioFlags{target: "http://" + addr, vars: keys, durationGiven: func() bool { return f.quick }}
 	if f.quick {
 		flags.duration = quickDuration
 	}
@@ -84,16 +88,16 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := target.Start(ctx, target.Options{
-		Command:     []string{program, "--listen", addr},
-		Ready:       flags.target + "/healthz",
-		StopTimeout: stopTimeout,
+	under, err := startServer(ctx, "start the reference server", target.Options{
+		Command: []string{program, "--listen", addr},
+		Env:     secret,
+		Ready:   flags.target + "/healthz",
 	})
 	if err != nil {
-		return startError(ctx, "start the reference server", err)
+		return err
 	}
-	defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
-	return f.measure(ctx, scenarios, conditions{envelope, f.spin}, newConsole(cmd, env, f.quiet))
+	defer func() { err = errors.Join(err, under.stop(ctx)) }()
+	return f.measure(ctx, scenarios, conditions{envelope, f.spin, under}, newConsole(cmd, env, f.quiet))
 }
 
 // measure runs the scenarios one after the other and writes one folder with a

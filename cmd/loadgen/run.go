@@ -152,15 +152,15 @@ func (f *runFlags) run(cmd *cobra.Command, paths []string, env env) (err error) 
 	if err != nil {
 		return err
 	}
+	var under *server
 	if f.start != "" {
-		server, err := target.Start(ctx, target.Options{Shell: f.start, Ready: f.ready, StopTimeout: stopTimeout})
-		if err != nil {
-			return startError(ctx, "start the server under test", err)
+		if under, err = startServer(ctx, "start the server under test", target.Options{Shell: f.start, Ready: f.ready}); err != nil {
+			return err
 		}
-		defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
+		defer func() { err = errors.Join(err, under.stop(ctx)) }()
 	}
 	console := newConsole(cmd, env, f.quiet)
-	return measureAll(ctx, scenarios, conditions{envelope, f.spin}, console, func(res *result.Result, files map[string][]byte) error {
+	return measureAll(ctx, scenarios, conditions{envelope, f.spin, under}, console, func(res *result.Result, files map[string][]byte) error {
 		dir, err := result.SaveRun(f.out, res.ID, files)
 		if dir == "" {
 			return err

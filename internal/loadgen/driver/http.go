@@ -21,6 +21,7 @@ const httpDefaultTimeout = 30 * time.Second
 type httpDriver struct {
 	requests  *requests
 	checks    httpChecks
+	extracts  extracts
 	follower  httpFollower // nil for a workload that has no more to an arrival than its answer
 	redirects int          // so many are followed
 	timeout   time.Duration
@@ -54,8 +55,12 @@ func openHTTP(of opening, follower httpFollower) (*httpDriver, error) {
 	if err != nil {
 		return nil, err
 	}
+	extracts, err := newExtracts(w.Extract)
+	if err != nil {
+		return nil, err
+	}
 	d := &httpDriver{
-		requests: requests, checks: checks, follower: follower, redirects: w.FollowRedirects,
+		requests: requests, checks: checks, extracts: extracts, follower: follower, redirects: w.FollowRedirects,
 		timeout: timeoutOr(w.Timeout, httpDefaultTimeout),
 		to:      destinationOf(w, requests.base),
 		log:     connectionLog{connectMetrics: connectMetrics{httpConnections, httpConnectWait, httpDNS, httpDial, httpTLS}},

@@ -40,6 +40,8 @@ type httpExchange struct {
 	keep   int            // so many of them are wanted
 	kept   []byte
 
+	vars map[string]string // taken out of an answer that is right; nil without extracts
+
 	parser  fastjson.Parser
 	root    *fastjson.Value // of kept, where it was looked at
 	badJSON error
@@ -90,7 +92,7 @@ func (x *httpExchange) head(resp *http.Response, first time.Duration, r receipt)
 	x.answer, x.first, x.head1 = resp, first, r
 	x.read(r)
 	switch {
-	case x.driver.checks.readBody:
+	case x.driver.checks.readBody, x.driver.extracts.readBody:
 		x.keep = maxChecked
 	case !x.driver.checks.statusFine(resp.StatusCode):
 		x.keep = maxExample

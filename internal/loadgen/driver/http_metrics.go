@@ -94,7 +94,7 @@ func httpMetrics() []engine.Metric {
 
 	counter(httpRequestsSent, "requests", "requests begun; each has one of the eight outcomes that follow")
 	counter(httpSucceeded, "succeeded", "whole answers whose status and checks are right")
-	counter(httpCheckFailed, "check_failed", "whole answers that a check does not hold for")
+	counter(httpCheckFailed, "check_failed", "whole answers that a check does not hold for, or that lack what is to be taken out of them")
 	counter(httpHTTPError, "http_error", "whole answers, without a check on the status, that are neither 2xx nor 3xx; and redirects that could not be followed")
 	counter(httpTimeout, "timeout", "requests cut after the workload's timeout")
 	counter(httpTruncated, "truncated", "answers the server ended before their body was whole")

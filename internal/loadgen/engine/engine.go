@@ -21,6 +21,9 @@ type Plan struct {
 	Workloads []Workload
 	// Observe, when set, is called about once a second from one goroutine.
 	Observe func(Snapshot)
+	// Began, when set, is called once before the first arrival with the instant from
+	// which the run counts, which may lie shortly ahead.
+	Began func(start time.Time)
 	// Spin lets what waits for an instant spin through the last part of the wait:
 	// more punctual, for up to a core of CPU.
 	Spin bool
@@ -98,6 +101,15 @@ type Driver interface {
 type Timetable interface {
 	Driver
 	Schedule() Schedule
+}
+
+// A Preparer is a driver with something to do before the run's clock starts, which may
+// take its time: to make, at the target, what the run is about. Prepare is called once
+// before Begin, with a Run that has no clock yet, and ends early with ctx. Where it has
+// succeeded End is called even if the run then cannot begin.
+type Preparer interface {
+	Driver
+	Prepare(ctx context.Context, of Run) error
 }
 
 // A Run is what a driver may know of the run it serves.

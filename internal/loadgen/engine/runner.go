@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -74,6 +73,9 @@ func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 	for _, w := range plan.Workloads {
 		r.workloads = append(r.workloads, newWorkload(w, r.warmup, r.end))
 	}
+	if err := r.prepare(ctx, id); err != nil {
+		return nil, err
+	}
 	r.clock = NewClock()
 	if !plan.coarse {
 		r.clock.start = r.clock.start.Add(lead)
@@ -86,30 +88,60 @@ func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 	if !plan.coarse {
 		runtime.GC()
 	}
+	if plan.Began != nil {
+		plan.Began(r.clock.start)
+	}
 	return r.carryOut(ctx, id, r.clock.start.UTC())
+}
+
+// prepare lets drivers do what comes before the clock starts; when one cannot, those
+// that have are ended.
+func (r *run) prepare(ctx context.Context, id string) error {
+	for i, w := range r.workloads {
+		p, ok := w.Driver.(Preparer)
+		if !ok {
+			continue
+		}
+		if err := p.Prepare(ctx, r.of(w, id)); err != nil {
+			endPrepared(r.workloads[:i])
+			return fmt.Errorf("workload %s: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+// endPrepared ends those drivers that were prepared and have not begun.
+func endPrepared(workloads []*workload) {
+	for _, w := range workloads {
+		if _, ok := w.Driver.(Preparer); ok {
+			w.Driver.End(w.driven.worker(0))
+		}
+	}
+}
+
+// of is what w's driver may know of the run.
+func (r *run) of(w *workload, id string) Run {
+	return Run{
+		ID: id, Workload: w.Name, Seed: r.plan.Scenario.Seed, Clock: r.clock,
+		Warmup: r.warmup, End: r.end, Stopping: r.stopping, alarm: r.alarm,
+	}
 }
 
 // begin readies every driver; when one cannot begin, those that have are ended.
 func (r *run) begin(id string) error {
-	var errs []error
 	for i, w := range r.workloads {
-		err := w.Driver.Begin(Run{
-			ID: id, Workload: w.Name, Seed: r.plan.Scenario.Seed, Clock: r.clock,
-			Warmup: r.warmup, End: r.end, Stopping: r.stopping, alarm: r.alarm,
-		})
-		if err == nil {
-			if t, ok := w.Driver.(Timetable); ok {
-				w.Schedule = t.Schedule()
+		if err := w.Driver.Begin(r.of(w, id)); err != nil {
+			for _, begun := range r.workloads[:i] {
+				begun.Driver.End(begun.driven.worker(0))
 			}
-			continue
+			endPrepared(r.workloads[i:])
+			return fmt.Errorf("workload %s: %w", w.Name, err)
 		}
-		errs = append(errs, fmt.Errorf("workload %s: %w", w.Name, err))
-		for _, begun := range r.workloads[:i] {
-			begun.Driver.End(begun.driven.worker(0))
+		if t, ok := w.Driver.(Timetable); ok {
+			w.Schedule = t.Schedule()
 		}
-		break
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func (r *run) carryOut(ctx context.Context, id string, started time.Time) (*result.Result, error) {

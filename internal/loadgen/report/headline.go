@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/result"
-	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
 // A headline is one of the few numbers a workload is about.
@@ -32,14 +31,13 @@ func label(name string) string {
 	return base
 }
 
-// headlines picks the numbers: by protocol where it is known, else the first
-// histogram that is not the generator's own.
+// headlines are the numbers that the workload's protocol is about.
 func headlines(w *result.Workload, measured time.Duration) []headline {
 	var all []headline
-	latency := func(name string) bool {
+	latency := func(name string) {
 		m := find(w, name)
 		if m == nil || m.Kind != result.Histogram {
-			return false
+			return
 		}
 		d := m.Distribution
 		p50 := quantity{m.Unit.Format(float64(d.P50)), sparse(d.Count, 0.5)}
@@ -49,7 +47,6 @@ func headlines(w *result.Workload, measured time.Duration) []headline {
 			Label: label(name) + " p95", Value: p95.String(),
 			Detail: unbroken("p50 " + p50.String() + " · p99 " + p99.String() + " · n " + whole(d.Count)),
 		})
-		return true
 	}
 	ratio := func(name, words, num, den string) {
 		if m := find(w, name); m != nil && m.Kind == result.Ratio {
@@ -61,31 +58,14 @@ func headlines(w *result.Workload, measured time.Duration) []headline {
 			all = append(all, headline{words, rate(n, measured), whole(n) + " in " + result.Nanoseconds.Format(float64(measured))})
 		}
 	}
-	switch w.Protocol {
-	case scenario.SSE:
-		latency("ttft")
-		latency("itl")
-		latency("e2e")
-		ratio("complete_ratio", "complete", "complete", "streams")
-		throughput("finished", "finished")
-	case scenario.HTTP:
-		latency("latency")
-		latency("ttfb")
-		ratio("success_ratio", "succeeded", "succeeded", "requests")
-		throughput("finished", "finished")
-	case scenario.WebSocket:
-		latency("fanout")
-		latency("spread")
-		ratio("delivery_ratio", "delivered", "received", "expected")
-		throughput("received", "deliveries")
-	default:
-		for _, m := range w.Metrics {
-			if m.Name != "lateness" && latency(m.Name) {
-				break
-			}
-		}
-		throughput("finished", "finished")
+	v := viewOf(w)
+	for _, name := range v.latencies {
+		latency(name)
 	}
+	for _, r := range v.ratios {
+		ratio(r.metric, r.words, r.num, r.den)
+	}
+	throughput(v.throughput.metric, v.throughput.words)
 	return all
 }
 

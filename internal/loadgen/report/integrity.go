@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/edgeload/edgeload/internal/loadgen/result"
-	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
 // A finding is one way in which streams, requests or deliveries came out, or a trait of
@@ -20,63 +19,14 @@ type outcome struct {
 	bad                      bool
 }
 
-func streamOutcomes() []outcome {
-	return []outcome{
-		{"complete", "complete", "reached the protocol's proper end", "streams", false},
-		{"truncated", "truncated", "ended without the terminal event: a cut stream, not a success", "streams", true},
-		{"in_band_error", "in-band error", "an error event came under status 200: a failure, not a success", "streams", true},
-		{"http_error", "HTTP error", "answered with an error, or with no event stream at all", "streams", true},
-		{"timeout", "timeout", "not finished within the workload's time limit", "streams", true},
-		{"connection_error", "connection error", "refused, reset, or lost on the way", "streams", true},
-		{"unfinished", "unfinished", "still running when the drain ended", "streams", true},
-		{"not_sent", "not sent", "the request could not be made", "streams", true},
-		{"no_token", "no token", "came to a proper end without a single token", "streams", true},
-		{"fake_streaming", "fake streaming", "all content came at once: generated whole and then sent, not streamed", "multi_chunk", true},
-		{"stalled", "stalled", "held a gap above 500 ms and above 5 × the stream's median", "streams", true},
-	}
-}
-
-func requestOutcomes() []outcome {
-	return []outcome{
-		{"succeeded", "succeeded", "answered in full, with the status and content asked for", "requests", false},
-		{"check_failed", "check failed", "answered, but a check of the scenario does not hold", "requests", true},
-		{"http_error", "HTTP error", "answered with a status that is no success, or a redirect that leads nowhere", "requests", true},
-		{"truncated", "truncated", "ended before the body was whole: a cut answer, not a success", "requests", true},
-		{"timeout", "timeout", "not finished within the workload's time limit", "requests", true},
-		{"connection_error", "connection error", "refused, reset, or lost on the way", "requests", true},
-		{"unfinished", "unfinished", "still running when the drain ended", "requests", true},
-		{"not_sent", "not sent", "the request could not be made", "requests", true},
-	}
-}
-
-func deliveryOutcomes() []outcome {
-	return []outcome{
-		{"received", "received", "arrived where they were expected, each counted once", "expected", false},
-		{"lost", "lost", "expected but never came", "expected", true},
-		{"duplicated", "duplicated", "came again", "expected", true},
-		{"reordered", "reordered", "came after a later message of the same publisher", "expected", true},
-		{"foreign", "foreign", "messages that are none of the room's", "", true},
-		{"unexpected", "unexpected", "came to a member that had not settled or had left, or back to their sender", "", true},
-		{"messages_incomplete", "incomplete", "messages that did not reach all their receivers", "published", true},
-		{"publish_unplanned", "not published", "due while their room was not complete", "", true},
-		{"publish_failed", "publish failed", "due, but the publisher had no connection or the write failed", "published", true},
-		{"connect_failed", "connect failed", "members that got no connection", "", true},
-		{"connections_lost", "connections lost", "ended before the member left", "connections", true},
-		{"unclean_closes", "unclean closes", "the peer did not answer the close in time", "connections", true},
-	}
-}
-
 // integrity says in words how a workload's streams, requests or deliveries came out.
 func integrity(w *result.Workload) []finding {
-	switch w.Protocol {
-	case scenario.SSE:
-		return append(findings(w, streamOutcomes()), traits(w)...)
-	case scenario.HTTP:
-		return findings(w, requestOutcomes())
-	case scenario.WebSocket:
-		return findings(w, deliveryOutcomes())
+	v := viewOf(w)
+	all := findings(w, v.outcomes)
+	if v.traits != nil {
+		all = append(all, v.traits(w)...)
 	}
-	return nil
+	return all
 }
 
 func findings(w *result.Workload, outcomes []outcome) []finding {

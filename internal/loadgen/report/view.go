@@ -24,6 +24,7 @@ type view struct {
 	Thresholds                    []threshold
 	ThresholdWords                string
 	Workloads                     []workload
+	Resources                     *resources // nil where loadgen has not started the server
 	Health                        []healthRow
 	Warnings                      []string
 	Source                        []pair // machine and build
@@ -70,6 +71,7 @@ func newView(r *result.Result) (*view, error) {
 		Interrupted: r.Interrupted,
 		State:       r.Validity.State,
 		StateWords:  stateWords(r.Validity.State),
+		Resources:   newResources(r.Resources),
 		Health:      health(r),
 		Source:      source(r),
 		Scenario:    string(resolved),

@@ -21,7 +21,8 @@ type Result struct {
 	Started time.Time `json:"started"`
 	// ElapsedNS is the whole run, warm-up and drain included, in nanoseconds.
 	ElapsedNS time.Duration `json:"elapsed_ns"`
-	// Interrupted says that a signal ended the arrivals before their time.
+	// Interrupted says that a signal, or the end of the server under test, ended the
+	// arrivals before their time.
 	Interrupted bool               `json:"interrupted,omitempty"`
 	Scenario    *scenario.Scenario `json:"scenario"` // resolved: defaults and overrides applied
 	Machine     Machine            `json:"machine"`
@@ -30,6 +31,8 @@ type Result struct {
 	Health      Health             `json:"health"`
 	Validity    Validity           `json:"validity"`
 	Thresholds  []Threshold        `json:"thresholds,omitempty"`
+	// Resources is what the server under test used, where loadgen started it.
+	Resources *Resources `json:"resources,omitempty"`
 	// Warnings are doubts about single numbers, in words.
 	Warnings []string `json:"warnings,omitempty"`
 }

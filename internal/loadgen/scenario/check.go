@@ -156,6 +156,7 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 		w.Timeout = defaultTimeout(w.Protocol)
 	}
 	c.completeConnect(at, w)
+	c.completeStream(at, w)
 	if w.Protocol == SSE && w.Dialect == "" {
 		w.Dialect = DialectAuto
 	}
@@ -183,6 +184,12 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 		if !c.given(at + ".room.settle") {
 			r.Settle = Duration(250 * time.Millisecond)
 		}
+	}
+	if w.Job != nil {
+		c.completeJob(at+".job", w.Job)
+	}
+	if w.Cron != nil {
+		c.completeCron(at+".cron", w.Cron)
 	}
 	if w.Feed != nil && w.Feed.Order == "" {
 		w.Feed.Order = FeedSequential

@@ -18,11 +18,15 @@ func protocolsOf() map[string][]Protocol {
 		"load":             {SSE, WebSocket, HTTP, Background, Retry},
 		"request":          {SSE, HTTP, Background, Retry},
 		"dialect":          {SSE},
+		"slow":             {SSE},
+		"leave":            {SSE},
+		"resume":           {SSE},
+		"idle_timeout":     {SSE},
 		"http2":            {SSE, HTTP, Background, Retry},
 		"room":             {WebSocket},
 		"targets":          {HTTP},
 		"checks":           {HTTP, Background, Retry},
-		"extract":          {HTTP, Background},
+		"extract":          {HTTP, Background, Cron},
 		"follow_redirects": {HTTP, Background, Retry},
 		"job":              {Background},
 		"cron":             {Cron},
@@ -62,9 +66,16 @@ func (c *checker) workload(at, name string, w *Workload) {
 	if w.Room != nil && !c.bad[at+".room"] {
 		c.room(at+".room", w)
 	}
+	c.stream(at, w)
+	if w.Cron != nil && !c.bad[at+".cron"] {
+		c.cron(at, w)
+	}
 	c.templates(at, name, w)
 	if slices.Contains([]Protocol{HTTP, Background, Retry}, w.Protocol) {
 		c.http(at, w)
+	}
+	if w.Job != nil && !c.bad[at+".job"] {
+		c.job(at+".job", w.Job)
 	}
 }
 

@@ -43,10 +43,12 @@ func (c *checker) templates(at, name string, w *Workload) {
 		sample.Lengths = NewLengths(w.Load.Shape, rows, name, c.scenario.Seed)
 	}
 	if r := w.Request; r != nil && !c.bad[at+".request"] {
-		c.method(at+".request", r)
-		c.path(at+".request.path", r.Path, sample, runnable)
-		c.headers(at+".request.headers", r.Headers, sample, runnable)
-		c.template(at+".request.body", r.Body, sample, runnable)
+		c.request(at+".request", r, sample, runnable)
+	}
+	c.extracts(at+".extract", w.Request, w.Extract)
+	c.jobTemplates(at+".job", w, sample, runnable)
+	if w.Protocol == Cron && w.Cron != nil && !c.bad[at+".cron"] {
+		c.cronTemplates(at, w, sample)
 	}
 	if r := w.Room; r != nil && !c.bad[at+".room"] {
 		c.path(at+".room.path", r.Path, sample, runnable)
@@ -55,6 +57,14 @@ func (c *checker) templates(at, name string, w *Workload) {
 			c.wrong(at+".room.path", "does not name the room: %d users in rooms of %d would all meet in one; write {{ .Room }}", w.Load.Users, r.Members)
 		}
 	}
+}
+
+// request checks a request line, headers and body.
+func (c *checker) request(at string, r *Request, sample *Data, runnable bool) {
+	c.method(at, r)
+	c.path(at+".path", r.Path, sample, runnable)
+	c.headers(at+".headers", r.Headers, sample, runnable)
+	c.template(at+".body", r.Body, sample, runnable)
 }
 
 // feed opens the feed and takes its first row into sample. False means that
@@ -103,6 +113,9 @@ func (c *checker) template(path, text string, sample *Data, run bool) (string, b
 func (c *checker) hint(err error, sample *Data) string {
 	if !strings.Contains(err.Error(), "map has no entry for key") {
 		return ""
+	}
+	if strings.Contains(err.Error(), "<.Vars.") {
+		return varsHint(sample)
 	}
 	if sample.Feed == nil {
 		return "; the workload has no feed"

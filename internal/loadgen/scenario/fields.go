@@ -63,6 +63,8 @@ func formOf(t reflect.Type) string {
 		return sizeForm
 	case reflect.TypeFor[TimeDist]():
 		return timeDistForm
+	case reflect.TypeFor[ByteRate]():
+		return byteRateForm
 	case reflect.TypeFor[CountDist]():
 		return countDistForm
 	case reflect.TypeFor[Reply]():

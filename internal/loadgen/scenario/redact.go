@@ -31,9 +31,24 @@ func (s *Scenario) Redacted() *Scenario {
 			room.Headers, room.Path = redactHeaders(room.Headers), redactQuery(room.Path)
 			copied.Room = &room
 		}
+		if w.Cron != nil {
+			job := *w.Cron
+			job.Register, job.Remove = job.Register.redacted(), job.Remove.redacted()
+			copied.Cron = &job
+		}
 		copied.Checks = redactChecks(w.Checks)
 		clean.Workloads[name] = &copied
 	}
+	return &clean
+}
+
+// redacted is a copy of r without credentials; nil of nil.
+func (r *Request) redacted() *Request {
+	if r == nil {
+		return nil
+	}
+	clean := *r
+	clean.Headers, clean.Path = redactHeaders(r.Headers), redactQuery(r.Path)
 	return &clean
 }
 

@@ -88,7 +88,8 @@ type Workload struct {
 	// is on the status, that must be 2xx or 3xx.
 	Checks []Check `yaml:"checks,omitempty" json:"checks,omitempty"`
 	// Extract takes values out of an answer by name, for later templates of the same
-	// arrival, which see them as {{ .Vars.name }}.
+	// arrival, which see them as {{ .Vars.name }}. In a cron workload the answer is that
+	// to register, and remove sees them.
 	Extract map[string]*Extract `yaml:"extract,omitempty" json:"extract,omitempty"`
 	// Job is the work that a background workload's requests leave behind.
 	Job *Job `yaml:"job,omitempty" json:"job,omitempty"`
@@ -103,6 +104,15 @@ type Workload struct {
 	FollowRedirects int `yaml:"follow_redirects,omitempty" json:"follow_redirects,omitempty"`
 	// Dialect of the event stream: anthropic, openai, text or auto (default).
 	Dialect Dialect `yaml:"dialect,omitempty" json:"dialect,omitempty"`
+	// Slow has clients of an sse workload read slowly.
+	Slow *SlowRead `yaml:"slow,omitempty" json:"slow,omitempty"`
+	// Leave has clients of an sse workload go away early.
+	Leave *Leave `yaml:"leave,omitempty" json:"leave,omitempty"`
+	// Resume has clients of an sse workload take up a stream that broke off.
+	Resume *Resume `yaml:"resume,omitempty" json:"resume,omitempty"`
+	// IdleTimeout is how long a client of an sse workload waits for the next byte of
+	// its stream, heartbeats among them; default: to the timeout.
+	IdleTimeout Duration `yaml:"idle_timeout,omitempty" json:"idle_timeout,omitempty"`
 	// Room is what a websocket workload joins.
 	Room *Room `yaml:"room,omitempty" json:"room,omitempty"`
 	// Feed supplies columns to templates, one row an arrival.

@@ -21,7 +21,7 @@ import (
 // binary so that the schema's descriptions are their doc comments, wherever the
 // binary runs, and cannot differ from them.
 //
-//go:embed scenario.go background.go cronjob.go retry.go sink.go environment.go mix.go session.go trace.go
+//go:embed scenario.go background.go cronjob.go environment.go mix.go retry.go session.go sink.go stream.go trace.go
 var typesSource embed.FS
 
 // envPattern is a scalar that the environment fills in: its notation can only be
@@ -138,6 +138,8 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"256B", "uniform:100B,4KiB", "lognormal:512B,0.8"}}
 	case reflect.TypeFor[TimeDist]():
 		return &jsonschema.Schema{Type: "string", Pattern: distPattern(oneTime), Examples: []any{"300ms", "uniform:100ms,500ms", "lognormal:200ms,0.5"}}
+	case reflect.TypeFor[ByteRate]():
+		return &jsonschema.Schema{Type: "string", Pattern: byteRatePattern, Examples: []any{"8KiB/s"}}
 	case reflect.TypeFor[CountDist]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
 			{Type: "integer", Minimum: "0"},
@@ -255,6 +257,16 @@ func constrain(s *jsonschema.Schema) {
 		for _, key := range []string{"contains", "matches"} {
 			set(s.Definitions[def], key, func(p *jsonschema.Schema) { p.MinLength = &one })
 		}
+	}
+
+	s.Definitions["Extract"].OneOf = oneOf("header", "json")
+	set(s.Definitions["Workload"], "extract", func(p *jsonschema.Schema) { p.PropertyNames = &jsonschema.Schema{Pattern: varPattern} })
+	correlation := s.Definitions["Correlation"]
+	correlation.OneOf = append(oneOf("header", "query", "json"), &jsonschema.Schema{Not: anyOf("header", "query", "json")})
+	set(correlation, "query", func(p *jsonschema.Schema) { p.MinLength = &one })
+	s.Definitions["Job"].Not = &jsonschema.Schema{Required: []string{"callback", "poll"}}
+	for _, def := range []string{"Extract", "Correlation"} {
+		set(s.Definitions[def], "header", func(p *jsonschema.Schema) { p.Pattern = tokenPattern })
 	}
 
 	header := func(p *jsonschema.Schema) {
