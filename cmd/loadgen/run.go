@@ -99,7 +99,7 @@ func loadAll(paths []string, read func(path string) ([]*scenario.Scenario, error
 		}
 		for _, sc := range of {
 			if _, err := driver.Plan(sc, driver.Options{}); err != nil { // what only the driver can refuse
-				errs = append(errs, err)
+				errs = append(errs, withoutSecrets(err, of))
 				continue
 			}
 			scenarios = append(scenarios, sc)
@@ -148,6 +148,7 @@ func (f *runFlags) run(cmd *cobra.Command, paths []string, env env) (err error) 
 	if err := newGuard(f.remote, cmd.ErrOrStderr()).check(ctx, scenarios); err != nil {
 		return err
 	}
+	defer func() { err = withoutSecrets(err, scenarios) }()
 	envelope, err := f.envelope.find()
 	if err != nil {
 		return err

@@ -88,5 +88,7 @@ func read(name string, src []byte, o Options) (*Scenario, Problems) {
 	c.override()
 	c.complete()
 	c.check()
+	c.secrets()
+	c.scrubProblems()
 	return s, d.problems
 }

@@ -53,6 +53,10 @@ type Scenario struct {
 	// Environment is the one that went over the file; empty without.
 	Environment string `yaml:"-" json:"environment,omitempty"`
 
+	// Secrets are the values of credentials that came from the environment, the longest
+	// first. They are never to be shown: see Scrub.
+	Secrets []string `yaml:"-" json:"-"`
+
 	// Dir is the folder of the file, which feed files are relative to; "." for a
 	// scenario that comes from elsewhere.
 	Dir string `yaml:"-" json:"-"`
