@@ -108,7 +108,15 @@ func plannedWorkload(sc *scenario.Scenario, name string, index uint64, o Options
 		return engine.Workload{}, err
 	}
 	out := engine.Workload{
-		Name: name, Protocol: w.Protocol, Driver: d, Metrics: proto.metrics(), Headline: proto.headline, Once: proto.once,
+		Name: name, Protocol: w.Protocol, Driver: d, Metrics: append(proto.metrics(), stepMetrics(w)...), Headline: proto.headline, Once: proto.once,
+	}
+	if n := len(w.Steps); n > 0 {
+		out.Sessions = &engine.Sessions{
+			Turns: func(uint64) int { return n },
+			Think: func(session uint64, turn int) time.Duration {
+				return w.Steps[turn].ThinkBefore(sc.Seed, name, session, turn)
+			},
+		}
 	}
 	if s := w.Load.Session; s != nil {
 		out.Sessions = &engine.Sessions{

@@ -169,22 +169,12 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 			w.Load.MaxInFlight = 10000
 		}
 	}
-	if r := w.Request; r != nil && r.Method == "" && !c.given(at+".request.method") {
-		r.Method = "GET"
-		if c.given(at + ".request.body") {
-			r.Method = "POST"
-		}
+	if w.Request != nil {
+		c.completeRequest(at+".request", w.Request)
 	}
+	c.completeSteps(at, w)
 	if r := w.Room; r != nil {
-		if !c.given(at + ".room.publishers") {
-			r.Publishers = 1
-		}
-		if !c.given(at + ".room.payload") {
-			r.Payload = SizeDist{Min: 256, Max: 256}
-		}
-		if !c.given(at + ".room.settle") {
-			r.Settle = Duration(250 * time.Millisecond)
-		}
+		c.completeRoom(at+".room", r)
 	}
 	if w.Job != nil {
 		c.completeJob(at+".job", w.Job)
@@ -197,6 +187,17 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 	}
 	if w.Targets != nil {
 		w.Targets.complete()
+	}
+}
+
+// completeRequest puts a request's default method in.
+func (c *checker) completeRequest(at string, r *Request) {
+	if r.Method != "" || c.given(at+".method") {
+		return
+	}
+	r.Method = "GET"
+	if c.given(at + ".body") {
+		r.Method = "POST"
 	}
 }
 
@@ -321,8 +322,9 @@ func (c *checker) metric(at, name string) *Metric {
 		return nil
 	}
 	var names []string
+	base := withoutStep(w, metric)
 	for _, m := range c.options.Metrics[w.Protocol] {
-		if m.Name == metric {
+		if m.Name == base {
 			return &m
 		}
 		names = append(names, m.Name)

@@ -45,6 +45,7 @@ func (c *checker) templates(at, name string, w *Workload) {
 	if r := w.Request; r != nil && !c.bad[at+".request"] {
 		c.request(at+".request", r, sample, runnable)
 	}
+	c.stepTemplates(at, w, sample, runnable)
 	c.extracts(at+".extract", w.Request, w.Extract)
 	c.jobTemplates(at+".job", w, sample, runnable)
 	if w.Protocol == Cron && w.Cron != nil && !c.bad[at+".cron"] {
@@ -53,6 +54,7 @@ func (c *checker) templates(at, name string, w *Workload) {
 	if r := w.Room; r != nil && !c.bad[at+".room"] {
 		c.path(at+".room.path", r.Path, sample, runnable)
 		c.headers(at+".room.headers", r.Headers, sample, runnable)
+		c.roomTemplates(at+".room", r, sample, runnable)
 		if runnable && w.Load.Users > r.Members && c.oneRoom(at+".room", r, sample) {
 			c.wrong(at+".room.path", "does not name the room: %d users in rooms of %d would all meet in one; write {{ .Room }}", w.Load.Users, r.Members)
 		}
@@ -200,18 +202,25 @@ func (c *checker) method(at string, r *Request) {
 // oneRoom reports whether two rooms get the same request, so that the server
 // could not tell them apart.
 func (c *checker) oneRoom(at string, r *Room, sample *Data) bool {
-	values := map[string]string{at + ".path": r.Path}
+	values := map[string]string{at + ".path": r.Path, at + ".topic": r.Topic}
+	if r.Envelope != nil {
+		for i, hello := range r.Envelope.Hello {
+			values[c.item(at+".envelope.hello", i)] = hello
+		}
+	}
 	for name, value := range r.Headers {
 		values[at+".headers."+name] = value
 	}
-	other := *sample
+	one := *sample
+	one.Ref = "1"
+	other := one
 	other.Room = "room-1"
 	for path, text := range values {
 		t, err := CompileTemplate(path, text)
 		if err != nil || c.bad[path] {
 			return false
 		}
-		a, errA := t.Append(nil, sample)
+		a, errA := t.Append(nil, &one)
 		b, errB := t.Append(nil, &other)
 		if errA != nil || errB != nil || string(a) != string(b) {
 			return false

@@ -6,8 +6,8 @@ import (
 )
 
 // redactedCopy is a deep copy of v, a value of the format, in which text goes through
-// scrub, headers that carry credentials have no values, and neither have such
-// parameters of paths and addresses. Field is the name of what v stands in.
+// scrub, headers and keys that carry credentials have no values, and neither have
+// such parameters of paths and addresses. Field is the name of what v stands in.
 func redactedCopy(v reflect.Value, field string, scrub func(string) string) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
 	out.Set(v)
@@ -17,8 +17,11 @@ func redactedCopy(v reflect.Value, field string, scrub func(string) string) refl
 			break // one of a few known words
 		}
 		text := v.String()
-		if field == "Path" || field == "URL" {
+		switch {
+		case field == "Path" || field == "URL":
 			text = redactQuery(text)
+		case Secret(field) && text != "":
+			text = redactedValue
 		}
 		out.SetString(scrub(text))
 	case reflect.Pointer:

@@ -21,7 +21,7 @@ import (
 // binary so that the schema's descriptions are their doc comments, wherever the
 // binary runs, and cannot differ from them.
 //
-//go:embed scenario.go background.go cronjob.go environment.go mix.go retry.go session.go sink.go stream.go trace.go
+//go:embed scenario.go background.go cronjob.go environment.go mix.go retry.go room.go session.go sink.go step.go stream.go trace.go
 var typesSource embed.FS
 
 // envPattern is a scalar that the environment fills in: its notation can only be
@@ -136,10 +136,10 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: ratePattern, Examples: []any{"50/s", "600/m", "10/h"}}
 	case reflect.TypeFor[SizeDist]():
 		return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"256B", "uniform:100B,4KiB", "lognormal:512B,0.8"}}
+	case reflect.TypeFor[ByteRate]():
+		return &jsonschema.Schema{Type: "string", Pattern: byteRatePattern, Examples: []any{"4KiB/s", "1MB/s"}}
 	case reflect.TypeFor[TimeDist]():
 		return &jsonschema.Schema{Type: "string", Pattern: distPattern(oneTime), Examples: []any{"300ms", "uniform:100ms,500ms", "lognormal:200ms,0.5"}}
-	case reflect.TypeFor[ByteRate]():
-		return &jsonschema.Schema{Type: "string", Pattern: byteRatePattern, Examples: []any{"8KiB/s"}}
 	case reflect.TypeFor[CountDist]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
 			{Type: "integer", Minimum: "0"},
@@ -246,6 +246,8 @@ func constrain(s *jsonschema.Schema) {
 	set(s.Definitions["Workload"], "follow_redirects", func(p *jsonschema.Schema) { p.Minimum, p.Maximum = "0", json.Number(strconv.Itoa(maxRedirects)) })
 
 	set(s.Definitions["Workload"], "checks", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Workload"], "steps", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Step"], "name", func(p *jsonschema.Schema) { p.Pattern = workloadPattern })
 	s.Definitions["Check"].OneOf = oneOf("status", "header", "json", "body")
 	atMostOne := oneOf("equals", "contains", "matches", "absent")
 	none := &jsonschema.Schema{Not: anyOf("equals", "contains", "matches", "absent")}
@@ -282,6 +284,10 @@ func constrain(s *jsonschema.Schema) {
 	set(room, "members", atLeast("2"))
 	set(room, "publishers", atLeast("1"))
 	set(room, "stalled", atLeast("0"))
+	set(room, "subprotocols", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Slow"], "members", atLeast("1"))
+	set(s.Definitions["Envelope"], "joined", func(p *jsonschema.Schema) { p.MinLength = &one })
+	set(s.Definitions["AutoReply"], "on", func(p *jsonschema.Schema) { p.MinLength = &one })
 }
 
 // anyOf matches an object that has at least one of the keys.
@@ -320,7 +326,7 @@ func whenProtocol(p Protocol) *jsonschema.Schema {
 		then.Properties = jsonschema.NewProperties()
 		then.Properties.Set("load", load)
 	case HTTP:
-		then.OneOf = oneOf("request", "targets")
+		then.OneOf = oneOf("request", "steps", "targets")
 	}
 	return &jsonschema.Schema{If: is, Then: then}
 }

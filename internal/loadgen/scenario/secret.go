@@ -42,6 +42,9 @@ func credentialsIn(path, text string) (found []credential) {
 		}
 		return found
 	}
+	if _, key, ok := cutLast(path, "."); ok && Secret(key) {
+		return append(found, credential{"the key " + key, text})
+	}
 	for _, m := range parameters.FindAllStringSubmatch(text, -1) {
 		if Secret(m[1]) {
 			found = append(found, credential{"the parameter " + m[1], m[2]})
@@ -102,7 +105,9 @@ func (c *checker) secrets() {
 				continue
 			}
 			c.wrong(path, "%s carries a credential, which does not belong into a file: write ${NAME}, and set NAME in the environment or by -e", found.what)
-			c.hidden = append(c.hidden, found.value)
+			if len(found.value) >= minSecret {
+				c.hidden = append(c.hidden, found.value)
+			}
 		}
 	}
 	slices.SortFunc(s.Secrets, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
