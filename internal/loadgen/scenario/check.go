@@ -26,6 +26,7 @@ type checker struct {
 	scenario *Scenario
 	options  Options
 	traces   map[string]*TraceRows // by path; nil for one that could not be read
+	hidden   []string              // credentials that stand in the file
 }
 
 // given reports whether the file has the key at path.
