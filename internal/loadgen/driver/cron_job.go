@@ -48,7 +48,7 @@ func newCronJob(of opening, timeout time.Duration) (*cronJob, error) {
 		if sent.request == nil {
 			continue
 		}
-		t, err := newRequestTemplate(of.scenario.Target, sent.request, "")
+		t, err := newRequestTemplate(of.scenario.Target, sent.request, requestDefaults{})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", sent.key, err)
 		}

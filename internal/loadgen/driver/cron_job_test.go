@@ -18,8 +18,8 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/sink"
 )
 
-// A jobServer is a target that calls what is registered with it at each whole second.
-type jobServer struct {
+// A cronServer is a target that calls what is registered with it at each whole second.
+type cronServer struct {
 	*httptest.Server
 	t        *testing.T
 	answer   int // to a registration; 0 is 201
@@ -30,8 +30,8 @@ type jobServer struct {
 	calling  sync.WaitGroup
 }
 
-func newJobServer(t *testing.T) *jobServer {
-	s := &jobServer{t: t, stop: func() {}}
+func newJobServer(t *testing.T) *cronServer {
+	s := &cronServer{t: t, stop: func() {}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(func() {
 		s.stop()
@@ -41,7 +41,7 @@ func newJobServer(t *testing.T) *jobServer {
 	return s
 }
 
-func (s *jobServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *cronServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, r.Method+" "+r.URL.Path+" "+r.Header.Get("Authorization"))
@@ -72,7 +72,7 @@ func (s *jobServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // call calls url at each second until ctx ends.
-func (s *jobServer) call(ctx context.Context, url string) {
+func (s *cronServer) call(ctx context.Context, url string) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for {
 		timer := time.NewTimer(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
@@ -88,7 +88,7 @@ func (s *jobServer) call(ctx context.Context, url string) {
 	}
 }
 
-func (s *jobServer) seen() []string {
+func (s *cronServer) seen() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)

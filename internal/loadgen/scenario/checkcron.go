@@ -56,12 +56,8 @@ func (c *checker) completeCron(at string, w *Workload) {
 		c.scenario.Drain = max(c.scenario.Drain, j.Missed+Duration(time.Second))
 	}
 	for key, r := range map[string]*Request{".register": j.Register, ".remove": j.Remove} {
-		if r == nil || r.Method != "" || c.given(at+key+".method") {
-			continue
-		}
-		r.Method = "GET"
-		if c.given(at + key + ".body") {
-			r.Method = "POST"
+		if r != nil {
+			c.completeRequest(at+key, r)
 		}
 	}
 }
