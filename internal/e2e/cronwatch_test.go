@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -144,5 +145,27 @@ func TestCronThatIsNotRegistered(t *testing.T) {
 	const want = "workload digest: register the job: POST /admin/v1/cron/jobs: answered 401"
 	if !strings.Contains(run.Stderr, want) || strings.Contains(run.Stderr, s.key) {
 		t.Errorf("it says %q, want %q", run.Stderr, want)
+	}
+}
+
+// An interrupt while the first call is waited for ends the run before it has begun.
+func TestCronInterruptedBeforeItsFirstCall(t *testing.T) {
+	run := loadgen(t, `
+version: 1
+name: first
+target: http://127.0.0.1:1
+duration: 1s
+workloads:
+  digest:
+    protocol: cron
+    cron: {schedule: 59 seconds, anchor: first}
+`, func(p *os.Process) {
+		time.Sleep(500 * time.Millisecond)
+		if err := p.Signal(os.Interrupt); err != nil {
+			t.Error(err)
+		}
+	})
+	if run.Code != 105 || run.Result != nil || !strings.Contains(run.Stderr, "wait for the first call") || run.Took > 5*time.Second {
+		t.Errorf("exit code %d after %v: %s", run.Code, run.Took, run.Stderr)
 	}
 }
