@@ -48,8 +48,12 @@ func (c *checker) templates(at, name string, w *Workload) {
 	if r := w.Request; r != nil && !c.bad[at+".request"] {
 		c.request(at+".request", r, sample, runnable)
 	}
+	c.stepTemplates(at, w, sample, runnable)
 	c.extracts(at+".extract", w.Request, w.Extract)
 	c.jobTemplates(at+".job", w, sample, runnable)
+	if w.Protocol == Retry {
+		c.attempts(at, w, sample, runnable)
+	}
 	if w.Protocol == Cron && w.Cron != nil && !c.bad[at+".cron"] {
 		c.cronTemplates(at, w, sample)
 	}
@@ -137,7 +141,12 @@ func (c *checker) hint(err error, sample *Data) string {
 }
 
 func (c *checker) path(path, text string, sample *Data, run bool) {
-	if c.good(path) && !strings.HasPrefix(text, "/") {
+	switch {
+	case !c.good(path):
+		return
+	case strings.HasPrefix(text, "{{") && len(sample.Vars) > 0: // an answer gives it, as in a Location
+		sample = withPaths(sample)
+	case !strings.HasPrefix(text, "/"):
 		c.wrong(path, `%q: a path begins with "/"`, text)
 		return
 	}

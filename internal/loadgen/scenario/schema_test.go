@@ -171,6 +171,7 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		{"body: x", job("{callback: {}, failed: {json: {path: $.error}}, deadline: 1m}"), true},
 		{"body: x", job("{callback: {header: X-Job, id: '{{ .Vars.job }}'}}"), true},
 		{"body: x", job("{callback: {json: '$.text'}}"), true},
+		{"body: x", job("{poll: {request: {path: '{{ .Vars.job }}'}, done: {status: 200}}}"), true},
 		{"body: x", job("{poll: {request: {path: '/{{ .Vars.job }}'}, every: 1s, done: {status: 200}}}"), true},
 
 		{"body: x", api("request: {path: /}, extract: {a: {}}"), false},
