@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,13 +23,17 @@ func bareBackground(deadline time.Duration) (*background, *engine.Recorder) {
 	return d, engine.NewRecorder(backgroundMetrics(), 0)
 }
 
-// acknowledged tells d of an arrival whose request is acknowledged now.
-func (d *background) acknowledged(ctx context.Context, seq uint64, rec *engine.Recorder, over func(bool)) {
+// begun tells d of an arrival that begins now, and returns what tells it of the
+// acknowledgement.
+func (d *background) begun(ctx context.Context, seq uint64, rec *engine.Recorder, over func(bool)) (acknowledge func()) {
 	now := d.run.Clock.Now()
 	a := engine.Arrival{Seq: seq, Intended: now, Started: now}
 	d.before(a, rec)
-	x := &httpExchange{driver: d.httpDriver, ctx: ctx, arrival: a, rec: rec, first: now, last: receipt{at: now}}
-	d.after(x, httpEnding{outcome: httpOutcomeSucceeded}, over)
+	return func() {
+		now := d.run.Clock.Now()
+		x := &httpExchange{driver: d.httpDriver, ctx: ctx, arrival: a, rec: rec, first: now, last: receipt{at: now}}
+		d.after(x, httpEnding{outcome: httpOutcomeSucceeded}, over)
+	}
 }
 
 // What comes at the deadline is in time, and what comes after it is late, whether the
@@ -52,7 +57,7 @@ func TestBackgroundDeadline(t *testing.T) {
 				d.beside.Go(func() { d.keep(ctx) })
 				var ended time.Duration
 				overs := 0
-				d.acknowledged(t.Context(), 0, rec, func(bool) { overs++; ended = d.run.Clock.Now() })
+				d.begun(t.Context(), 0, rec, func(bool) { overs++; ended = d.run.Clock.Now() })()
 				if tt.heard > 0 {
 					<-time.After(tt.heard)
 					d.called(0, hearing{at: d.run.Clock.Now()})
@@ -66,6 +71,69 @@ func TestBackgroundDeadline(t *testing.T) {
 				}
 				collect(t, rec).counts(tt.counts)
 			})
+		})
+	}
+}
+
+// An ack waited for its job where that had gone on for 10 ms and was over before the
+// first byte of the answer.
+func TestBackgroundTellsWhoWaited(t *testing.T) {
+	for _, tt := range []struct {
+		done, ack     time.Duration
+		before, waits float64
+	}{
+		{ackWaitLeast, ackWaitLeast, 0, 1},
+		{ackWaitLeast, ackWaitLeast + 1, 1, 1},
+		{ackWaitLeast - 1, ackWaitLeast + 1, 1, 0},
+		{ackWaitLeast + 1, ackWaitLeast, 0, 0},
+		{time.Minute, time.Minute + time.Second, 1, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d, rec := bareBackground(time.Hour)
+			acknowledge := d.begun(t.Context(), 0, rec, func(bool) {})
+			heard := func() { d.called(0, hearing{at: d.run.Clock.Now()}) }
+			first, second := heard, acknowledge
+			if tt.ack < tt.done {
+				first, second = acknowledge, heard
+			}
+			<-time.After(min(tt.ack, tt.done))
+			first()
+			if tt.ack != tt.done {
+				<-time.After(max(tt.ack, tt.done) - min(tt.ack, tt.done))
+			}
+			second()
+			d.leave()
+			collect(t, rec).counts(map[string]float64{"completed": 1, "completed_before_ack": tt.before, "ack_waited": tt.waits})
+		})
+	}
+}
+
+// An ack that takes 1 ms more for each job that runs shows between few and many of them;
+// one that does not, does not.
+func TestBackgroundTellsWhetherTheAckSlows(t *testing.T) {
+	for _, slow := range []time.Duration{0, time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			d, rec := bareBackground(time.Hour)
+			var arrivals sync.WaitGroup
+			for seq := range uint64(300) {
+				arrivals.Go(func() {
+					acknowledge := d.begun(t.Context(), seq, rec, func(bool) {})
+					<-time.After(5*time.Millisecond + slow*time.Duration(d.jobs.pending.Load()))
+					acknowledge()
+					<-time.After(time.Second)
+					d.called(seq, hearing{at: d.run.Clock.Now()})
+				})
+				<-time.After(10 * time.Millisecond)
+			}
+			arrivals.Wait()
+			d.leave()
+			d.acks.split(rec)
+			f := collect(t, rec)
+			f.counts(map[string]float64{"completed": 300})
+			few, many := f.metrics["service_time{jobs=few}"].Distribution, f.metrics["service_time{jobs=many}"].Distribution
+			if slow == 0 && (few.Min != many.Min || few.Max != many.Max || few.Count+many.Count < 150) || slow > 0 && many.P50-few.P50 < int64(20*time.Millisecond) {
+				t.Errorf("by %v: with few jobs %+v, with many %+v", slow, few, many)
+			}
 		})
 	}
 }
