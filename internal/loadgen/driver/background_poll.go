@@ -164,7 +164,7 @@ func (p *poller) send(seq uint64) {
 		x = &httpExchange{driver: p.httpDriver}
 	}
 	answered := make(chan struct{})
-	x.begin(p.log.context(p.stopped, p.discard), a, p.discard, func(bool) { close(answered) })
+	x.begin(p.log.context(p.stopped, p.discard), &p.httpStep, a, p.discard, func(bool) { close(answered) })
 	x.send(req)
 	<-answered
 	<-p.turns

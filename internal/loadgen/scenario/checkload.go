@@ -23,7 +23,10 @@ func protocolsOf() map[string][]Protocol {
 		"resume":           {SSE},
 		"idle_timeout":     {SSE},
 		"http2":            {SSE, HTTP, Background, Retry},
+		"keepalive":        {SSE, HTTP, Background, Retry},
+		"compression":      {HTTP, Background, Retry},
 		"room":             {WebSocket},
+		"steps":            {HTTP},
 		"targets":          {HTTP},
 		"checks":           {HTTP, Background, Retry},
 		"extract":          {HTTP, Background, Cron},
@@ -66,7 +69,11 @@ func (c *checker) workload(at, name string, w *Workload) {
 	if w.Room != nil && !c.bad[at+".room"] {
 		c.room(at+".room", w)
 	}
+	if w.Upstream != nil && !c.bad[at+".upstream"] {
+		c.upstream(at+".upstream", w.Upstream)
+	}
 	c.stream(at, w)
+	c.steps(at, w)
 	if w.Cron != nil && !c.bad[at+".cron"] {
 		c.cron(at, w)
 	}
@@ -76,6 +83,9 @@ func (c *checker) workload(at, name string, w *Workload) {
 	}
 	if w.Job != nil && !c.bad[at+".job"] {
 		c.job(at+".job", w.Job)
+	}
+	if w.Policy != nil && !c.bad[at+".policy"] {
+		c.policy(at+".policy", w.Policy)
 	}
 }
 

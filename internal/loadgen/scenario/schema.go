@@ -21,7 +21,7 @@ import (
 // binary so that the schema's descriptions are their doc comments, wherever the
 // binary runs, and cannot differ from them.
 //
-//go:embed scenario.go background.go cronjob.go mix.go retry.go room.go session.go sink.go stream.go trace.go
+//go:embed scenario.go background.go cronjob.go environment.go mix.go retry.go room.go session.go sink.go step.go stream.go trace.go
 var typesSource embed.FS
 
 // envPattern is a scalar that the environment fills in: its notation can only be
@@ -158,6 +158,8 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 			{Type: "string", Pattern: sharePattern, Examples: []any{"10%"}},
 			{Type: "string", Pattern: envPattern},
 		}}
+	case reflect.TypeFor[Environment]():
+		return &jsonschema.Schema{Type: "object"}
 	case reflect.TypeFor[SourceRange]():
 		return &jsonschema.Schema{Type: "string", Pattern: sourcePattern, Examples: []any{"127.0.0.2", "127.0.0.16/28"}}
 	case reflect.TypeFor[Threshold]():
@@ -214,6 +216,16 @@ func constrain(s *jsonschema.Schema) {
 		p.PropertyNames = &jsonschema.Schema{Pattern: strings.TrimSuffix(workloadPattern, "$") + `\..+$`}
 		p.AdditionalProperties.MinItems = &one
 	})
+	set(s.Definitions["Sink"], "upstreams", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: workloadPattern}
+	})
+	upstream := s.Definitions["Upstream"]
+	set(upstream, "replies", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(upstream, "odds", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: replyPattern}
+		p.MinProperties = &one
+	})
+	upstream.Not = &jsonschema.Schema{Required: []string{"replies", "odds"}}
 	load := s.Definitions["Load"]
 	set(load, "users", atLeast("1"))
 	set(load, "max_in_flight", atLeast("1"))
@@ -244,6 +256,8 @@ func constrain(s *jsonschema.Schema) {
 	set(s.Definitions["Workload"], "follow_redirects", func(p *jsonschema.Schema) { p.Minimum, p.Maximum = "0", json.Number(strconv.Itoa(maxRedirects)) })
 
 	set(s.Definitions["Workload"], "checks", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Workload"], "steps", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Step"], "name", func(p *jsonschema.Schema) { p.Pattern = workloadPattern })
 	s.Definitions["Check"].OneOf = oneOf("status", "header", "json", "body")
 	atMostOne := oneOf("equals", "contains", "matches", "absent")
 	none := &jsonschema.Schema{Not: anyOf("equals", "contains", "matches", "absent")}
@@ -326,7 +340,7 @@ func whenProtocol(p Protocol) *jsonschema.Schema {
 		then.Properties = jsonschema.NewProperties()
 		then.Properties.Set("load", load)
 	case HTTP:
-		then.OneOf = oneOf("request", "targets")
+		then.OneOf = oneOf("request", "steps", "targets")
 	}
 	return &jsonschema.Schema{If: is, Then: then}
 }
