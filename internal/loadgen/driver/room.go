@@ -108,7 +108,7 @@ func (r *room) rejoin(m *member, conn *wsConn, now, settle time.Duration) {
 	m.target.Store(unset)
 	m.conn, m.lostBy, m.habits.mustered = conn, "", false
 	if m.publisher != nil {
-		m.publisher.broken = false
+		m.publisher.broken, m.publisher.hushed = false, false
 	}
 	r.enlist(m, now, settle)
 }
@@ -173,11 +173,11 @@ func (r *room) reserve(p *publisher, now time.Duration, measured bool) (seq int6
 		r.pending = r.pending[1:]
 	}
 	switch {
-	case p.broken:
+	case p.broken || p.hushed:
 		return 0, 0, false
 	case p.member.presence == subscribed:
 		expected = r.subscribers - 1
-	case p.member.presence == pending:
+	case p.member.presence == pending || p.member.presence == leaving:
 		expected = r.subscribers
 	default:
 		return 0, 0, false

@@ -91,8 +91,7 @@ func (m *member) wakeAt(deadline time.Time) {
 func (m *member) wakeUp(rec *engine.Recorder) (end stayEnd, over bool) {
 	h := m.habits
 	if h.cut.Load() {
-		m.cutOff(rec)
-		return swept, true
+		return m.cutOff(rec), true
 	}
 	now := m.plan.run.Clock.Now()
 	if now >= h.leaveAt {
@@ -114,7 +113,22 @@ func (m *member) wakeUp(rec *engine.Recorder) (end stayEnd, over bool) {
 // part leaves in order: what was sent before the member made up its mind is waited
 // for, what comes later is undecided.
 func (m *member) part(rec *engine.Recorder) stayEnd {
-	m.wakeAt(time.Now().Add(partWait))
+	if !m.catchUp(rec) {
+		return ended
+	}
+	m.room.leave(m, "")
+	rec.Whole().Add(wsLeaves, 1)
+	m.close(rec)
+	return left
+}
+
+// catchUp waits for what a leaving member is still to get, for partWait at most;
+// false when the connection was lost meanwhile.
+func (m *member) catchUp(rec *engine.Recorder) bool {
+	_ = m.conn.SetReadDeadline(time.Now().Add(partWait)) // an error comes again with the next read
+	if m.room.isDismissed() {
+		m.interrupt()
+	}
 	var err error
 	for err == nil && !m.passed() {
 		err = m.take(rec)
@@ -122,12 +136,9 @@ func (m *member) part(rec *engine.Recorder) stayEnd {
 	if err != nil && classOf(err) != classTimeout {
 		m.endRead(rec)
 		m.lose(rec, err)
-		return ended
+		return false
 	}
-	m.room.leave(m, "")
-	rec.Whole().Add(wsLeaves, 1)
-	m.close(rec)
-	return left
+	return true
 }
 
 // passed reports whether all has come that a leaving member is to get.
@@ -140,12 +151,17 @@ func (m *member) passed() bool {
 	return true
 }
 
-// cutOff ends the connection as a failing network does.
-func (m *member) cutOff(rec *engine.Recorder) {
+// cutOff ends the connection as a failing network does. That a slow relay has still
+// something to deliver puts it off: what is lost is not to be the storm's.
+func (m *member) cutOff(rec *engine.Recorder) stayEnd {
+	if !m.catchUp(rec) {
+		return ended
+	}
 	m.endRead(rec)
 	m.habits.cutAt = m.plan.run.Clock.Now()
 	m.room.leave(m, cutByStorm)
 	m.conn.sever()
+	return swept
 }
 
 // comeBack connects again, after a while or at once, and as often as it takes; false

@@ -18,6 +18,7 @@ import (
 func aLivelyRoom() scenario.Room {
 	room := aRoom()
 	room.Path += "&user={{ .User }}"
+	room.Settle = scenario.Duration(50 * time.Millisecond)
 	stay, _ := scenario.ParseTimeDist("uniform:50ms,200ms")
 	room.Churn = &scenario.Churn{Share: .5, Stay: stay, Away: scenario.Every(20 * time.Millisecond)}
 	room.Storm = &scenario.Storm{At: scenario.Duration(600 * time.Millisecond), Share: 1, Retry: scenario.Duration(10 * time.Millisecond)}
@@ -28,14 +29,14 @@ func aLivelyRoom() scenario.Room {
 func TestRoomsChurnAndStorm(t *testing.T) {
 	t.Parallel()
 	relay := newTestRelay(t)
-	o := roomRun{target: relay.URL, users: 16, room: aLivelyRoom(), wholly: true, measure: 1200 * time.Millisecond}.run(t)
+	o := roomRun{target: relay.URL, users: 16, room: aLivelyRoom(), wholly: true, measure: 2 * time.Second}.run(t)
 	o.even()
 	o.want(map[string]int64{
 		"lost": 0, "duplicated": 0, "reordered": 0, "unexpected": 0, "foreign": 0, "connect_failed": 0,
 		"connections_lost": 0, "unclean_closes": 0, "storm_away": 0, "storm_back": o.count("storm_cut"), "messages_incomplete": 0,
 	})
 	if n := o.count("leaves"); n < 10 {
-		t.Errorf("%d leaves of 4 or more members that stay 125 ms in 1.2 s", n)
+		t.Errorf("%d leaves of 4 or more members that stay 125 ms in 2 s", n)
 	}
 	if leaves, returns := o.count("leaves"), o.count("returns"); returns > leaves || leaves-returns > 8 {
 		t.Errorf("%d leaves and %d returns", leaves, returns)
@@ -78,14 +79,14 @@ func TestRoomsStormMisses(t *testing.T) {
 	t.Cleanup(func() { relay.closeAll(); front.Close() })
 	room := aRoom()
 	room.Storm = &scenario.Storm{At: scenario.Duration(300 * time.Millisecond), Share: .4, Retry: scenario.Duration(10 * time.Millisecond)}
-	o := roomRun{target: front.URL, users: 5, room: room, wholly: true, measure: 800 * time.Millisecond}.run(t)
+	o := roomRun{target: front.URL, users: 5, room: room, wholly: true, measure: 1200 * time.Millisecond}.run(t)
 	o.even()
 	o.want(map[string]int64{"lost": 0, "publish_failed": 0, "storm_cut": 2, "storm_back": 2, "storm_away": 0, "unexpected": 0})
 	// 200 messages a second for 200 ms, to two.
-	if missed := o.count("storm_missed"); missed < 76 || missed > 130 {
+	if missed := o.count("storm_missed"); missed < 60 || missed > 250 {
 		t.Errorf("missed %d, want about 80", missed)
 	}
-	if took := o.metrics["storm_recovery"].Distribution; took.Count != 1 || took.Max < int64(200*time.Millisecond) || took.Max > int64(400*time.Millisecond) {
+	if took := o.metrics["storm_recovery"].Distribution; took.Count != 1 || took.Max < int64(200*time.Millisecond) || took.Max > int64(700*time.Millisecond) {
 		t.Errorf("recovery %+v", took)
 	}
 	// Every message is expected of each other member, or missed, or came unasked.
@@ -135,7 +136,7 @@ func TestRoomsFaultsUnderChurn(t *testing.T) {
 	for _, fault := range []string{"drop", "duplicate", "swap", "none"} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			const every = 4000
+			const every = 200
 			relay := newTestRelay(t)
 			var offered, did int64 // under the relay's lock
 			relay.deliver = func(p *testPeer, _ int, data []byte) [][]byte {
@@ -145,7 +146,7 @@ func TestRoomsFaultsUnderChurn(t *testing.T) {
 					did++
 					return [][]byte{data, held[0]}
 				}
-				if p.user >= 8 { // who may come and go
+				if p.user >= 5 { // who may come and go
 					return [][]byte{data}
 				}
 				offered++
@@ -167,14 +168,14 @@ func TestRoomsFaultsUnderChurn(t *testing.T) {
 			}
 			room := aLivelyRoom()
 			room.Storm = nil
-			room.Members, room.Publishers, room.Publish = 16, 1, 1000
-			room.Churn.Share = .5 // the last 8 at most
-			o := roomRun{target: relay.URL, users: 16, room: room, wholly: true, measure: 1500 * time.Millisecond, drain: 500 * time.Millisecond}.run(t)
+			room.Members, room.Publishers = 10, 1
+			room.Churn.Share = .5 // the last 5 at most
+			o := roomRun{target: relay.URL, users: 10, room: room, wholly: true, measure: 1200 * time.Millisecond, drain: 500 * time.Millisecond}.run(t)
 			o.even()
 			want := map[string]int64{"lost": 0, "duplicated": 0, "reordered": 0, "unexpected": 0, "foreign": 0}
 			if name := map[string]string{"drop": "lost", "duplicate": "duplicated", "swap": "reordered"}[fault]; name != "" {
 				want[name] = did
-				if did < 1 {
+				if did < 3 {
 					t.Errorf("the relay misbehaved %d times in %d deliveries", did, offered)
 				}
 			}
@@ -187,8 +188,7 @@ func TestRoomsFaultsUnderChurn(t *testing.T) {
 }
 
 // One delivery lost in ten thousand is one lost.
-func TestRoomsOneInTenThousand(t *testing.T) {
-	t.Parallel()
+func TestRoomsOneInTenThousand(t *testing.T) { // alone, for it is a load of its own
 	relay := newTestRelay(t)
 	var offered, dropped int64 // under the relay's lock
 	relay.deliver = func(_ *testPeer, _ int, data []byte) [][]byte {
@@ -199,8 +199,8 @@ func TestRoomsOneInTenThousand(t *testing.T) {
 		return [][]byte{data}
 	}
 	room := aRoom()
-	room.Members, room.Publish = 50, 250
-	o := roomRun{target: relay.URL, users: 50, room: room, wholly: true, measure: 2 * time.Second, drain: time.Second}.run(t)
+	room.Members, room.Publish = 30, 250
+	o := roomRun{target: relay.URL, users: 30, room: room, wholly: true, measure: 3 * time.Second, drain: time.Second}.run(t)
 	o.even()
 	o.want(map[string]int64{"lost": dropped, "duplicated": 0, "reordered": 0, "messages_incomplete": dropped})
 	// Until everyone has settled, what is offered is undecided.
@@ -318,7 +318,7 @@ func TestRoomsPingsOverTLS(t *testing.T) {
 	t.Cleanup(func() { relay.closeAll(); front.Close() })
 	room := aLivelyRoom()
 	room.Ping = scenario.Duration(20 * time.Millisecond)
-	o := roomRun{target: front.URL, insecure: true, users: 8, room: room, wholly: true, measure: time.Second}.run(t)
+	o := roomRun{target: front.URL, insecure: true, users: 8, room: room, wholly: true, measure: 2 * time.Second}.run(t)
 	o.even()
 	o.want(map[string]int64{"lost": 0, "connections_lost": 0, "unexpected": 0, "storm_away": 0})
 	if o.samples("ping_rtt") < 50 {

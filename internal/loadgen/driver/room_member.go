@@ -255,10 +255,14 @@ func (m *member) deliver(rec *engine.Recorder, at time.Duration, msg roomMessage
 	rec = rec.At(planned)
 	rec.Add(wsBytesIn, int64(size))
 	t := &m.tracks[msg.publisher]
+	joined := m.settled - time.Duration(m.plan.room.Settle)
 	if msg.publisher == m.index {
-		if m.plan.room.Echo {
+		switch {
+		case m.plan.room.Echo:
 			rec.Add(wsEchoed, 1)
-		} else {
+		case planned < joined && planned >= joined-underWay: // by the connection before
+			rec.Add(wsUndecided, 1)
+		default:
 			rec.Add(wsUnexpected, 1)
 		}
 		return true
@@ -268,7 +272,7 @@ func (m *member) deliver(rec *engine.Recorder, at time.Duration, msg roomMessage
 	}
 	switch t.arrive(msg.seq) {
 	case arrivalUnexpected:
-		if planned < m.settled-time.Duration(m.plan.room.Settle)-underWay { // it joined long after
+		if planned < joined-underWay { // it joined long after
 			rec.Add(wsUnexpected, 1)
 		} else {
 			rec.Add(wsUndecided, 1)

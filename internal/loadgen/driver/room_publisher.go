@@ -66,6 +66,7 @@ type publisher struct {
 	// done with after it, so there is at most one for each connection.
 	doubts []doubt
 	broken bool // the latest connection is done with
+	hushed bool // the storm is about to cut it
 
 	// The publisher's own until it has ended; of the measured part.
 	expected    int64 // deliveries

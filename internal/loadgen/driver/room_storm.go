@@ -8,42 +8,51 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
 )
 
+// stormNotice is how long before a storm its victims are expected to get nothing any
+// more, in times of settle.
+const stormNotice = 4
+
 // A storm cuts the connections of some members at one instant.
 //
-// What is sent from settle before that on is not expected of them any more, and
-// publishers among them fall silent then: so what was expected has had time to
-// arrive, and that a relay loses what is under way when a connection breaks is not
-// held against it.
+// What is sent from four times settle before that on is not expected of them any
+// more, and publishers among them fall silent once settle before: so what was
+// expected has had time to arrive, and that a relay loses what is under way when a
+// connection breaks is not held against it. Who still waits for something then is cut
+// when it has come, or after partWait.
 type storm struct {
-	at, notice time.Duration
+	at, settle time.Duration
 	rooms      []*room
 
-	struck  time.Duration // when the first connection was cut; unset before
-	cut     int64
-	backs   atomic.Int64
-	latest  atomic.Int64 // when the latest member came back
-	waiting chan struct{}
+	struck time.Duration // when the first connection was cut; unset before
+	cut    int64
+	backs  atomic.Int64
+	latest atomic.Int64 // when the latest member came back
+	over   chan struct{}
 }
 
 func newStorm(plan *roomPlan, rooms []*room) *storm {
 	return &storm{
-		at: plan.run.Warmup + time.Duration(plan.room.Storm.At), notice: time.Duration(plan.room.Settle),
-		rooms: rooms, struck: unset, waiting: make(chan struct{}),
+		at: plan.run.Warmup + time.Duration(plan.room.Storm.At), settle: time.Duration(plan.room.Settle),
+		rooms: rooms, struck: unset, over: make(chan struct{}),
 	}
 }
 
 // run waits for the storm's instant and lets it break out; a run that stops before
 // its notice has none.
 func (s *storm) run(ctx context.Context, run engine.Run) {
-	defer close(s.waiting)
+	defer close(s.over)
 	timer := run.NewTimer()
-	if !timer.Wait(ctx, s.at-s.notice, run.Stopping) {
+	if !timer.Wait(ctx, s.at-stormNotice*s.settle, run.Stopping) {
 		return
 	}
 	for _, r := range s.rooms {
 		r.muster()
 	}
-	timer.Wait(ctx, s.at, run.Stopping) // whoever is mustered is cut in any case
+	timer.Wait(ctx, s.at-s.settle, run.Stopping) // whoever is mustered is cut in any case
+	for _, r := range s.rooms {
+		r.hush()
+	}
+	timer.Wait(ctx, s.at, run.Stopping)
 	s.struck = run.Clock.Now()
 	for _, r := range s.rooms {
 		s.cut += r.strike()
@@ -60,7 +69,7 @@ func (s *storm) back(now time.Duration) {
 
 // record writes down what the storm came to, when it and all members are done.
 func (s *storm) record(rec *engine.Recorder) {
-	<-s.waiting
+	<-s.over
 	rec.Add(wsStormCut, s.cut)
 	var missing int64
 	for _, r := range s.rooms {
@@ -82,6 +91,17 @@ func (r *room) muster() {
 	for _, m := range r.members {
 		if m.habits != nil && m.habits.stormy && r.retired(m) {
 			m.habits.mustered = true
+		}
+	}
+}
+
+// hush has the mustered publishers publish no more.
+func (r *room) hush() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.publishers {
+		if h := p.member.habits; h != nil && h.mustered {
+			p.hushed = true
 		}
 	}
 }

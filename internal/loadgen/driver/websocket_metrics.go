@@ -141,7 +141,7 @@ func wsMetrics() []engine.Metric {
 		wsStormCut:         count("storm_cut", "connections that the storm cut"),
 		wsStormBack:        count("storm_back", "members that came back from it"),
 		wsStormAway:        count("storm_away", "members that did not, until the run stopped"),
-		wsStormMissed:      count("storm_missed", "messages that members did not get which were sent from settle before the storm cut them until they had settled again: not expected"),
+		wsStormMissed:      count("storm_missed", "messages that members did not get which were sent from four times settle before the storm cut them until they had settled again: not expected"),
 		wsStormReturn:      duration("storm_return", "a member's connection cut − joined again"),
 		wsStormRecovery:    duration("storm_recovery", "the storm − the last member joined again; one sample, where all came back"),
 		wsStormSetup:       duration("setup{when=storm}", "start of dialling − upgraded connection, of the members that the storm cut"),

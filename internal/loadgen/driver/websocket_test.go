@@ -71,7 +71,7 @@ func (o *roomOutcome) want(counts map[string]int64) {
 	o.t.Helper()
 	for name, want := range counts {
 		if got := o.count(name); got != want {
-			o.t.Errorf("%s = %d, expected %d", name, got, want)
+			o.t.Errorf("%s = %d, expected %d (errors %+v)", name, got, want, o.errors)
 		}
 	}
 }
