@@ -20,7 +20,8 @@ const module = "github.com/edgeload/edgeload"
 // never the other wing. A package that is not here does not exist.
 var floors = map[string]map[string]int{
 	"loadgen": {
-		"scenario": 0, "hist": 0, "stream": 0, "frame": 0, "rxtime": 0,
+		"crontab":  -1, // the cellar: a notation of scenario's
+		"scenario": 0, "hist": 0, "stream": 0, "frame": 0, "rxtime": 0, "backoff": 0,
 		"result": 1, "pace": 1, "knownanswer": 1, "h1": 1, "sink": 1,
 		"engine": 2,
 		"driver": 3, "target": 3,
@@ -48,9 +49,11 @@ var only = map[string][]string{
 
 // never names, for a package, what it must not know.
 var never = map[string][]string{
+	"internal/loadgen/crontab":   {"net", "net/http"},
 	"internal/loadgen/scenario":  {"net", "net/http"},
 	"internal/loadgen/pace":      {"net", "net/http"},
 	"internal/loadgen/hist":      {"net", "net/http"},
+	"internal/loadgen/backoff":   {"net", "net/http"},
 	"internal/loadgen/stream":    {"net", "net/http"},
 	"internal/loadgen/frame":     {"net", "net/http"},
 	"internal/loadgen/rxtime":    {"net/http"},

@@ -123,5 +123,9 @@ func (a *answerer) stop(ctx context.Context) error {
 	}
 	process := a.process
 	a.process = nil
-	return stopServer(ctx, process)
+	end, early := process.Ended()
+	if err := stopServer(ctx, process); err != nil || !early {
+		return err
+	}
+	return endedByItself("the known-answer server", end, process.Output())
 }

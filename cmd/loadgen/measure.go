@@ -15,12 +15,16 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/report"
 	"github.com/edgeload/edgeload/internal/loadgen/result"
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+	"github.com/edgeload/edgeload/internal/loadgen/sink"
+	"github.com/edgeload/edgeload/internal/loadgen/target"
 )
 
 // conditions are what runs of one command have in common beside their scenarios.
 type conditions struct {
 	envelope *result.Envelope // nil where there is none; else it has a say in the verdict
 	spin     bool             // engine.Plan's Spin
+	server   *server          // nil where this command has started none
+	sink     *sink.Sink       // nil where no scenario needs one
 }
 
 // spinFlag declares the flag that sets conditions.spin.
@@ -29,8 +33,8 @@ func spinFlag(cmd *cobra.Command, spin *bool) {
 }
 
 // measureAll runs scenarios one after the other and hands each result, with the
-// files of its folder, to keep. A failure of the tool ends the series; what was
-// measured before is kept.
+// files of its folder, to keep. A failure of the tool ends the series, and so does
+// the end of the server under test; what was measured before is kept.
 func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under conditions, c *console, keep func(*result.Result, map[string][]byte) error) error {
 	var worst outcome
 	for _, sc := range scenarios {
@@ -38,15 +42,21 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under condi
 			worst.interrupted = append(worst.interrupted, sc.Name)
 			continue
 		}
-		res, err := measure(ctx, sc, under.spin, c)
-		if err != nil {
+		res, err := measure(ctx, sc, under, c)
+		if res == nil {
 			return err
 		}
 		if under.envelope != nil {
 			res.Validity = res.Validity.With(under.envelope.Check(res)...)
 		}
+		res.Scrub(sc.Scrub) // also what has come to it since the run
 		worst.add(res)
-		files, err := runFiles(res)
+		files, filesErr := runFiles(res)
+		var ended *target.EndedError
+		if errors.As(err, &ended) && files != nil {
+			files[serverLog] = []byte(sc.Scrub(ended.Output))
+		}
+		err = errors.Join(err, filesErr)
 		if files != nil {
 			err = errors.Join(err, keep(res, files))
 		}
@@ -57,28 +67,35 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under condi
 	return worst.err()
 }
 
-// measure runs one scenario and judges its thresholds.
-func measure(ctx context.Context, sc *scenario.Scenario, spin bool, c *console) (*result.Result, error) {
-	plan, err := driver.Plan(sc, driver.Options{})
+// measure runs one scenario and judges its thresholds. Where the server under test
+// ended in the run, the error says so and the result is there all the same.
+func measure(ctx context.Context, sc *scenario.Scenario, under conditions, c *console) (*result.Result, error) {
+	plan, err := driver.Plan(sc, driver.Options{Sink: under.sink})
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
 	id := result.NewID(time.Now(), sc.Name)
 	progress := c.progress(sc)
-	plan.Observe, plan.Spin = progress.Observe, spin
-	tighten := relaxGC(ctx)
-	res, err := plan.Run(ctx, id)
-	tighten()
+	plan.Observe, plan.Spin = progress.Observe, under.spin
+	res, err := under.server.during(ctx, sc, func(ctx context.Context, began func(time.Time)) (*result.Result, error) {
+		defer relaxGC(ctx)()
+		plan.Began = began
+		return plan.Run(ctx, id)
+	})
 	progress.Close()
 	if err != nil {
-		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
+		err = fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
-	if res.Thresholds, err = gate.Evaluate(res); err != nil {
+	if res == nil {
+		return nil, err
+	}
+	thresholds, doubt := gate.Evaluate(res)
+	if res.Thresholds = thresholds; doubt != nil {
 		// Thresholds were checked with the scenario; what cannot be judged all the
 		// same stands as "no data", and the run is worth keeping.
-		res.Warnings = append(res.Warnings, err.Error())
+		res.Warnings = append(res.Warnings, doubt.Error())
 	}
-	return res, nil
+	return res, err
 }
 
 // runFiles is what a run's folder holds. The result is there even when its page

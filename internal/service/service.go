@@ -1,5 +1,5 @@
 // Package service starts, for tests, the real servers that a user would have:
-// Redis, and PostgreSQL with or without pg_cron. Each runs as a process of its own
+// Redis, PostgreSQL with or without pg_cron, and Deno. Each runs as a process of its own
 // on a free loopback port and in a temporary folder, and is gone with the test.
 //
 // A server that is not installed fails the test, with the name of the Debian

@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/rxtime"
@@ -20,6 +21,9 @@ import (
 type dialer struct {
 	net     net.Dialer
 	sources sources
+	// receive is the size of a connection's receive buffer, in bytes; 0 leaves it to
+	// the system.
+	receive int
 	gate    *gate
 	tls     *tls.Config
 	clock   *rxtime.Clock
@@ -158,9 +162,8 @@ func (d *dialer) connect(ctx context.Context, network, addr string) (*dialedConn
 	// A trace of its own hides the request's from the net package: what the
 	// request's trace would be told here may come after the request is over.
 	socket := d.net
-	if source := d.sources.next(); source != nil {
-		socket.LocalAddr, socket.Control = source, control
-	}
+	socket.LocalAddr = d.sources.next()
+	socket.Control = func(_, _ string, c syscall.RawConn) error { return d.prepare(c, socket.LocalAddr != nil) }
 	dialed, err := socket.DialContext(httptrace.WithClientTrace(withoutTrace(ctx), &httptrace.ClientTrace{
 		DNSDone: func(httptrace.DNSDoneInfo) {
 			resolved = time.Now()

@@ -33,6 +33,8 @@ type opening struct {
 	name     string // of the workload
 	workload *scenario.Workload
 	sink     *sink.Sink // nil where a scenario is only looked at
+	// lengths are the tokens of its arrivals; nil without a shape or trace.
+	lengths *scenario.Lengths
 }
 
 // sinkURL is the sink's address, "" without one.
@@ -53,9 +55,12 @@ type Options struct {
 // protocols is every protocol loadgen speaks.
 func protocols() map[scenario.Protocol]protocol {
 	return map[scenario.Protocol]protocol{
-		scenario.SSE:       {metrics: sseMetrics, headline: sseTTFT, open: newSSE},
-		scenario.HTTP:      {metrics: httpMetrics, headline: httpLatency, open: newHTTP},
-		scenario.WebSocket: {metrics: wsMetrics, headline: wsFanout, open: newWebSocket, once: true},
+		scenario.SSE:        {metrics: sseMetrics, headline: sseTTFT, open: newSSE},
+		scenario.HTTP:       {metrics: httpMetrics, headline: httpLatency, open: newHTTP},
+		scenario.Background: {metrics: backgroundMetrics, headline: backgroundCompletion, open: newBackground},
+		scenario.Cron:       {metrics: cronMetrics, headline: cronDrift, open: newCron},
+		scenario.WebSocket:  {metrics: wsMetrics, headline: wsFanout, open: newWebSocket, once: true},
+		scenario.Retry:      {metrics: retryMetrics, headline: httpLatency, open: newRetry},
 	}
 }
 
@@ -74,6 +79,9 @@ func Metrics() map[scenario.Protocol][]scenario.Metric {
 // Plan makes a checked scenario ready to run.
 func Plan(sc *scenario.Scenario, o Options) (engine.Plan, error) {
 	plan := engine.Plan{Scenario: sc}
+	if o.Sink != nil && sc.NeedsSink() {
+		plan.Side = newSinkSide(sc, o.Sink)
+	}
 	for i, name := range slices.Sorted(maps.Keys(sc.Workloads)) {
 		w, err := plannedWorkload(sc, name, uint64(i), o)
 		if err != nil {
@@ -90,12 +98,37 @@ func plannedWorkload(sc *scenario.Scenario, name string, index uint64, o Options
 	if !ok {
 		return engine.Workload{}, fmt.Errorf("no driver for protocol %q", w.Protocol)
 	}
-	d, err := proto.open(opening{sc, name, w, o.Sink})
+	var trace *scenario.TraceRows
+	if w.Load.Trace != nil {
+		var err error
+		if trace, err = scenario.OpenTrace(sc.Dir, w.Load.Trace); err != nil {
+			return engine.Workload{}, err
+		}
+	}
+	of := opening{scenario: sc, name: name, workload: w, sink: o.Sink}
+	if trace != nil || w.Load.Shape != "" {
+		of.lengths = scenario.NewLengths(w.Load.Shape, trace, name, sc.Seed)
+	}
+	d, err := proto.open(of)
 	if err != nil {
 		return engine.Workload{}, err
 	}
 	out := engine.Workload{
-		Name: name, Protocol: w.Protocol, Driver: d, Metrics: proto.metrics(), Headline: proto.headline, Once: proto.once,
+		Name: name, Protocol: w.Protocol, Driver: d, Metrics: append(proto.metrics(), stepMetrics(w)...), Headline: proto.headline, Once: proto.once,
+	}
+	if n := len(w.Steps); n > 0 {
+		out.Sessions = &engine.Sessions{
+			Turns: func(uint64) int { return n },
+			Think: func(session uint64, turn int) time.Duration {
+				return w.Steps[turn].ThinkBefore(sc.Seed, name, session, turn)
+			},
+		}
+	}
+	if s := w.Load.Session; s != nil {
+		out.Sessions = &engine.Sessions{
+			Turns: func(n uint64) int { return s.TurnsOf(sc.Seed, name, n) },
+			Think: func(n uint64, turn int) time.Duration { return s.ThinkBefore(sc.Seed, name, n, turn) },
+		}
 	}
 	if users := w.Load.Users; users > 0 {
 		out.Users, out.Think = users, time.Duration(w.Load.Think)
@@ -104,6 +137,10 @@ func plannedWorkload(sc *scenario.Scenario, name string, index uint64, o Options
 	}
 	out.MaxInFlight = w.Load.MaxInFlight
 	if _, ok := d.(engine.Timetable); ok {
+		return out, nil
+	}
+	if trace != nil {
+		out.Schedule = pace.NewReplay(trace, time.Duration(sc.Warmup), time.Duration(sc.Duration))
 		return out, nil
 	}
 	// Each workload draws its own arrivals from the one seed.

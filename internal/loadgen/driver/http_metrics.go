@@ -41,6 +41,7 @@ const (
 	httpConnections
 	httpBytesIn
 	httpBytesOut
+	httpBytesDecoded
 	httpCoalesced
 	httpUnstamped
 	httpUnstampedSends
@@ -94,7 +95,7 @@ func httpMetrics() []engine.Metric {
 
 	counter(httpRequestsSent, "requests", "requests begun; each has one of the eight outcomes that follow")
 	counter(httpSucceeded, "succeeded", "whole answers whose status and checks are right")
-	counter(httpCheckFailed, "check_failed", "whole answers that a check does not hold for")
+	counter(httpCheckFailed, "check_failed", "whole answers that a check does not hold for, or that lack what is to be taken out of them")
 	counter(httpHTTPError, "http_error", "whole answers, without a check on the status, that are neither 2xx nor 3xx; and redirects that could not be followed")
 	counter(httpTimeout, "timeout", "requests cut after the workload's timeout")
 	counter(httpTruncated, "truncated", "answers the server ended before their body was whole")
@@ -114,6 +115,8 @@ func httpMetrics() []engine.Metric {
 	m[httpBytesIn].Unit = result.Bytes
 	counter(httpBytesOut, "bytes_out", "body bytes of requests sent")
 	m[httpBytesOut].Unit = result.Bytes
+	counter(httpBytesDecoded, "bytes_decoded", "body bytes of compressed answers once they are decompressed")
+	m[httpBytesDecoded].Unit = result.Bytes
 	counter(httpCoalesced, "coalesced", "answers with a body whose first and last byte came in one read")
 	counter(httpUnstamped, "unstamped", "socket reads without a usable kernel stamp, timed by their return")
 	m[httpUnstamped].Gauge = engine.Unstamped

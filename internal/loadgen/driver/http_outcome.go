@@ -10,7 +10,8 @@ import (
 
 // classRedirect is the class of a redirect that was not to be followed further;
 // a status that is no success is the class "http <code>", a check that does not
-// hold the class "check <name>".
+// hold the class "check <name>", a value that is not there to be taken out the class
+// "extract <name>".
 const classRedirect = "redirect"
 
 // An httpOutcome is how a request ended. Each has exactly one.
@@ -71,15 +72,20 @@ func (x *httpExchange) broken(err error) httpEnding {
 }
 
 // judge says how a whole answer is to be taken: by its status, unless a check is
-// on that, and then by the checks in their order. The first that does not hold
-// gives the failure its class.
+// on that, then by the checks in their order, and then by what is to be taken out of
+// it. The first that does not hold gives the failure its class.
 func (x *httpExchange) judge() httpEnding {
-	if checks := &x.driver.checks; !checks.onStatus && !checks.statusFine(x.answer.StatusCode) {
+	if checks := &x.step.checks; !checks.onStatus && !checks.statusFine(x.answer.StatusCode) {
 		return httpEnding{httpOutcomeHTTPError, fmt.Sprintf("http %d", x.answer.StatusCode), x.described()}
 	}
-	if class, problem := x.driver.checks.failed(x); class != "" {
+	if class, problem := x.step.checks.failed(x); class != "" {
 		return httpEnding{httpOutcomeCheckFailed, class, excerpt(problem)}
 	}
+	vars, class, problem := x.step.extracts.from(x)
+	if class != "" {
+		return httpEnding{httpOutcomeCheckFailed, class, excerpt(problem)}
+	}
+	x.vars = vars
 	return httpEnding{outcome: httpOutcomeSucceeded}
 }
 

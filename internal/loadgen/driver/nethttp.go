@@ -25,6 +25,7 @@ type netHTTP struct {
 	http    *http.Transport
 	clock   engine.Clock
 	buffers sync.Pool // of *[readBuffer]byte
+	rate    int       // bytes a second at which bodies are read; 0: as they come
 }
 
 func newNetHTTP(clock engine.Clock, t *http.Transport) *netHTTP {
@@ -165,14 +166,14 @@ func (t *netHTTP) start(parent context.Context, req *http.Request, until time.Du
 		return
 	}
 	defer func() { _ = resp.Body.Close() }() // the exchange's end is known by then
-	tell.ended(because(parent, ctx, t.read(tell, resp, func() {
+	tell.ended(because(parent, ctx, t.read(ctx, tell, resp, func() {
 		timer.Reset(min(linger, until-t.clock.Now()))
 	})))
 }
 
 // read tells of the head and the body; brief is called when the exchange has
 // had enough.
-func (t *netHTTP) read(tell *teller, resp *http.Response, brief func()) error {
+func (t *netHTTP) read(ctx context.Context, tell *teller, resp *http.Response, brief func()) error {
 	when := tell.received(resp.ProtoMajor)
 	tell.left(resp.ProtoMajor)
 	body := resp.Body
@@ -182,6 +183,7 @@ func (t *netHTTP) read(tell *teller, resp *http.Response, brief func()) error {
 
 	buf, _ := t.buffers.Get().(*[readBuffer]byte)
 	defer t.buffers.Put(buf)
+	slow := newThrottle(t.rate)
 	briefly := false
 	for {
 		switch {
@@ -191,7 +193,10 @@ func (t *netHTTP) read(tell *teller, resp *http.Response, brief func()) error {
 			briefly = true
 			brief()
 		}
-		n, err := body.Read(buf[:])
+		n, err := body.Read(slow.part(buf[:]))
+		if late := slow.take(ctx, n); late != nil && err == nil {
+			err = late
+		}
 		if n > 0 {
 			tell.left(resp.ProtoMajor)
 			wants = tell.x.body(buf[:n], when())

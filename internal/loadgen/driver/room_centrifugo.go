@@ -75,7 +75,7 @@ type centrifugoHeard struct {
 	} `json:"push"`
 }
 
-func (centrifugo) hear(v *voice, data []byte) (h hearing) {
+func (centrifugo) hear(v *voice, data []byte) (h understood) {
 	data = bytes.TrimSpace(data)
 	if string(data) == centrifugoPing {
 		h.reply = data

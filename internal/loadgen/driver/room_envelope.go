@@ -126,7 +126,7 @@ func (e *envelope) batches() bool { return false }
 // Classes of what an envelope's relay refuses.
 const classRefusedByRelay = "refused by the relay"
 
-func (e *envelope) hear(v *voice, data []byte) (h hearing) {
+func (e *envelope) hear(v *voice, data []byte) (h understood) {
 	for _, text := range e.refused {
 		if bytes.Contains(data, text) {
 			h.failed = &relayError{class: classRefusedByRelay, text: string(data)}

@@ -81,7 +81,7 @@ func (m *member) open(conn *wsConn) {
 		}
 	}
 	if m.slow {
-		conn.in = newThrottle(conn.in, int(m.plan.room.Slow.Read), m.room.dismissed)
+		conn.in = newSlowReader(conn.in, int(m.plan.room.Slow.Read), m.room.dismissed)
 	}
 }
 

@@ -90,7 +90,7 @@ type realtimeHeard struct {
 // realtimeCode is what a refusal's reason begins with, as in "Unauthorized: …".
 var realtimeCode = regexp.MustCompile(`^[A-Za-z]{1,64}(:|$)`)
 
-func (realtime) hear(v *voice, data []byte) (h hearing) {
+func (realtime) hear(v *voice, data []byte) (h understood) {
 	var msg realtimeHeard
 	if json.Unmarshal(data, &msg) != nil {
 		return h // of another kind

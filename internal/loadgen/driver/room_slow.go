@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// throttleStep is how often a slow reader takes something.
-const throttleStep = 50 * time.Millisecond
+// slowStep is how often a slow reader takes something.
+const slowStep = 50 * time.Millisecond
 
-// A throttle reads at a rate, until it is released. What it does not take waits in
+// A slowReader reads at a rate, until it is released. What it does not take waits in
 // the socket, whose window then holds the peer up.
-type throttle struct {
+type slowReader struct {
 	in       io.Reader
 	step     int // bytes
 	gap      time.Duration
@@ -18,9 +18,9 @@ type throttle struct {
 	released <-chan struct{}
 }
 
-// newThrottle reads so many bytes a second of in, until released is closed.
-func newThrottle(in io.Reader, rate int, released <-chan struct{}) *throttle {
-	t := &throttle{in: in, step: rate / int(time.Second/throttleStep), gap: throttleStep, released: released}
+// newSlowReader reads so many bytes a second of in, until released is closed.
+func newSlowReader(in io.Reader, rate int, released <-chan struct{}) *slowReader {
+	t := &slowReader{in: in, step: rate / int(time.Second/slowStep), gap: slowStep, released: released}
 	if t.step == 0 {
 		t.step, t.gap = 1, time.Second/time.Duration(rate)
 	}
@@ -28,7 +28,7 @@ func newThrottle(in io.Reader, rate int, released <-chan struct{}) *throttle {
 }
 
 // Read waits for its turn and takes what is there, a step at most.
-func (t *throttle) Read(p []byte) (int, error) {
+func (t *slowReader) Read(p []byte) (int, error) {
 	select {
 	case <-t.released:
 		return t.in.Read(p)

@@ -30,13 +30,13 @@ type speech interface {
 	// leave is what a member says before it closes; nil for nothing.
 	leave(v *voice) []byte
 	// hear understands one message that is none of ours.
-	hear(v *voice, data []byte) hearing
+	hear(v *voice, data []byte) understood
 	// batches says that a frame may hold several messages, one a line.
 	batches() bool
 }
 
-// A hearing is what a relay's own message means to a member.
-type hearing struct {
+// understood is what a relay's own message means to a member.
+type understood struct {
 	joined   bool
 	answered bool        // the latest heartbeat was
 	reply    []byte      // what the relay wants to hear
@@ -113,14 +113,14 @@ type wrapping []wrapped
 
 type wrapped struct {
 	before string // text
-	then   place
+	then   wrapPlace
 }
 
-// A place is what stands behind a text.
-type place uint8
+// A wrapPlace is what stands behind a text.
+type wrapPlace uint8
 
 const (
-	placeEnd place = iota
+	placeEnd wrapPlace = iota
 	placeMessage
 	placeText // the message as a JSON string
 	placeRef
@@ -138,7 +138,7 @@ const (
 func newWrapping(text string) (w wrapping) {
 	for {
 		at, next, then := len(text), len(text), placeEnd
-		for mark, p := range map[string]place{markMessage: placeMessage, markText: placeText, markRef: placeRef} {
+		for mark, p := range map[string]wrapPlace{markMessage: placeMessage, markText: placeText, markRef: placeRef} {
 			if i := strings.Index(text, mark); i >= 0 && i < at {
 				at, next, then = i, i+len(mark), p
 			}

@@ -260,20 +260,20 @@ func TestRealtimeHears(t *testing.T) {
 	v := &voice{topic: "realtime:r", ref: "7"}
 	for _, c := range []struct {
 		data string
-		want hearing
+		want understood
 	}{
-		{`{"ref":"7","event":"phx_reply","payload":{"status":"ok","response":{}},"topic":"phoenix"}`, hearing{answered: true}},
-		{`{"ref":"6","event":"phx_reply","payload":{"status":"ok","response":{}},"topic":"phoenix"}`, hearing{}},
-		{`{"ref":"1","event":"phx_reply","payload":{"status":"ok","response":{}},"topic":"realtime:r"}`, hearing{joined: true}},
-		{`{"ref":"1","event":"phx_reply","payload":{"status":"ok"},"topic":"realtime:other"}`, hearing{}},
-		{`{"ref":"7","event":"phx_reply","payload":{"status":"error"},"topic":"phoenix"}`, hearing{failed: &relayError{class: "realtime heartbeat: error"}}},
-		{`{"ref":"9","event":"phx_reply","payload":{"status":"error","response":{"reason":"Unauthorized: no"}},"topic":"realtime:r"}`, hearing{failed: &relayError{class: "realtime reply: Unauthorized"}}},
-		{`{"event":"phx_error","payload":{},"topic":"realtime:r"}`, hearing{failed: &relayError{class: "realtime phx_error", final: true}}},
-		{`{"event":"system","payload":{"status":"error","message":"Token has expired"},"topic":"realtime:r"}`, hearing{failed: &relayError{class: "realtime system error"}}},
-		{`{"event":"system","payload":{"status":"ok","message":"Subscribed to PostgreSQL"},"topic":"realtime:r"}`, hearing{}},
-		{`{"event":"presence_diff","payload":{"joins":{},"leaves":{}},"topic":"realtime:r","ref":null}`, hearing{}},
-		{`["1","1","realtime:r","phx_reply",{"status":"ok"}]`, hearing{}},
-		{`not JSON`, hearing{}},
+		{`{"ref":"7","event":"phx_reply","payload":{"status":"ok","response":{}},"topic":"phoenix"}`, understood{answered: true}},
+		{`{"ref":"6","event":"phx_reply","payload":{"status":"ok","response":{}},"topic":"phoenix"}`, understood{}},
+		{`{"ref":"1","event":"phx_reply","payload":{"status":"ok","response":{}},"topic":"realtime:r"}`, understood{joined: true}},
+		{`{"ref":"1","event":"phx_reply","payload":{"status":"ok"},"topic":"realtime:other"}`, understood{}},
+		{`{"ref":"7","event":"phx_reply","payload":{"status":"error"},"topic":"phoenix"}`, understood{failed: &relayError{class: "realtime heartbeat: error"}}},
+		{`{"ref":"9","event":"phx_reply","payload":{"status":"error","response":{"reason":"Unauthorized: no"}},"topic":"realtime:r"}`, understood{failed: &relayError{class: "realtime reply: Unauthorized"}}},
+		{`{"event":"phx_error","payload":{},"topic":"realtime:r"}`, understood{failed: &relayError{class: "realtime phx_error", final: true}}},
+		{`{"event":"system","payload":{"status":"error","message":"Token has expired"},"topic":"realtime:r"}`, understood{failed: &relayError{class: "realtime system error"}}},
+		{`{"event":"system","payload":{"status":"ok","message":"Subscribed to PostgreSQL"},"topic":"realtime:r"}`, understood{}},
+		{`{"event":"presence_diff","payload":{"joins":{},"leaves":{}},"topic":"realtime:r","ref":null}`, understood{}},
+		{`["1","1","realtime:r","phx_reply",{"status":"ok"}]`, understood{}},
+		{`not JSON`, understood{}},
 	} {
 		got := realtime{}.hear(v, []byte(c.data))
 		if got.joined != c.want.joined || got.answered != c.want.answered || (got.failed == nil) != (c.want.failed == nil) {

@@ -27,9 +27,19 @@ func (s *sources) next() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0))
 }
 
-// control prepares a socket that is about to be bound to a source.
-func control(_, _ string, c syscall.RawConn) error {
-	return c.Control(func(fd uintptr) { portAtConnect(fd) })
+// prepare prepares a socket that is about to be connected, from a source where bound.
+func (d *dialer) prepare(c syscall.RawConn, bound bool) error {
+	if !bound && d.receive == 0 {
+		return nil
+	}
+	return c.Control(func(fd uintptr) {
+		if bound {
+			portAtConnect(fd)
+		}
+		if d.receive > 0 {
+			receiveBuffer(fd, d.receive)
+		}
+	})
 }
 
 // LocalAddress reports whether connections can come from addr, which the

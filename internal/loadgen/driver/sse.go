@@ -33,8 +33,11 @@ type sseDriver struct {
 	dialer    *dialer
 	to        destination
 	transport transport
+	clients   clients
+	slow      *slowReaders // nil where nobody reads slowly
 	run       engine.Run
 	streams   sync.Pool // of *sseStream
+	resuming  sync.WaitGroup
 	scratch   stream.Scratch
 
 	// Counts of the measured arrivals, kept apart from the recorder's so that
@@ -43,6 +46,7 @@ type sseDriver struct {
 	outcomes  [outcomeCount]atomic.Int64
 	chunks    atomic.Int64
 	intervals atomic.Int64
+	bridged   atomic.Int64
 	withToken atomic.Int64
 }
 
@@ -57,6 +61,7 @@ func newSSE(of opening) (engine.Driver, error) {
 		requests: requests,
 		dialect:  dialectOf(w.Dialect),
 		timeout:  timeoutOr(w.Timeout, sseDefaultTimeout),
+		clients:  newClients(of),
 		to:       destinationOf(w, requests.base),
 		log:      connectionLog{connectMetrics: connectMetrics{sseConnections, sseConnectWait, sseDNS, sseDial, sseTLS}},
 	}
@@ -67,6 +72,9 @@ func newSSE(of opening) (engine.Driver, error) {
 		}
 	}
 	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
+	if w.Slow != nil {
+		d.slow = newSlowReaders(w, d.timeout)
+	}
 	return d, nil
 }
 
@@ -87,6 +95,9 @@ func (d *sseDriver) Begin(run engine.Run) error {
 	d.run = run
 	var err error
 	d.transport, err = chooseTransport(run.Clock, d.dialer, d.to)
+	if d.slow != nil {
+		d.slow.begin(run.Clock, d.to)
+	}
 	return err
 }
 
@@ -101,14 +112,15 @@ func (d *sseDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Record
 	if !ok {
 		s = newSSEStream(d)
 	}
-	s.begin(a, rec, d.dialect, over)
+	s.begin(d.log.context(ctx, rec), a, rec, d.dialect, over)
+	s.keeps = d.requests.keeps && a.Session != nil
 	req, err := d.requests.build(&d.run, a)
 	if err != nil {
 		d.ended(s, ending{outcomeNotSent, classTemplate, excerpt(err.Error())})
 		return
 	}
 	s.bodySize = req.ContentLength
-	d.transport.start(d.log.context(ctx, rec), req, a.Started+d.timeout, s)
+	s.send(req)
 }
 
 // measured says that a counts: it does not lie in the warm-up.
@@ -116,19 +128,25 @@ func (d *sseDriver) measured(a engine.Arrival) bool { return a.Intended >= d.run
 
 // ended closes the account of s, which is not used any more.
 func (d *sseDriver) ended(s *sseStream, end ending) {
-	done := end.outcome == outcomeComplete
-	s.finish(done)
-	s.rec.Add(end.outcome.metric(), 1)
-	if !done {
-		s.rec.Add(sseFailed, 1)
-		s.rec.Error(end.class, end.example)
+	s.finish(end.outcome)
+	s.account.Add(end.outcome.metric(), 1)
+	if !end.outcome.fine() {
+		s.account.Add(sseFailed, 1)
+		s.account.Error(end.class, end.example)
 	}
 	if d.measured(s.arrival) {
 		d.count(s, end.outcome)
 	}
+	if s.keeps && end.outcome == outcomeComplete {
+		s.rec.Add(sseForgotten, int64(d.requests.remember(&d.run, s.arrival, s.answer)))
+		if cap(s.answer) > maxPooled {
+			s.answer = nil
+		}
+	}
 	over := s.ends
+	s.release()
 	d.streams.Put(s)
-	over(done)
+	over(end.outcome.fine())
 }
 
 // count adds a measured stream to the driver's own counts.
@@ -136,6 +154,7 @@ func (d *sseDriver) count(s *sseStream, o outcome) {
 	d.outcomes[o].Add(1)
 	d.chunks.Add(s.chunks)
 	d.intervals.Add(s.intervals)
+	d.bridged.Add(s.bridged)
 	if s.chunks > 0 {
 		d.withToken.Add(1)
 	}
@@ -143,14 +162,18 @@ func (d *sseDriver) count(s *sseStream, o outcome) {
 
 // End closes the connections and notes the sums that must come out even.
 func (d *sseDriver) End(rec *engine.Recorder) {
+	d.resuming.Wait()
 	d.transport.close()
 	d.dialer.close()
+	if d.slow != nil {
+		d.slow.close()
+	}
 	var ended int64
 	for i := range d.outcomes {
 		ended += d.outcomes[i].Load()
 	}
 	rec = rec.Whole()
-	rec.Balance("streams = complete + truncated + in_band_error + http_error + timeout + connection_error + unfinished + not_sent",
+	rec.Balance("streams = complete + truncated + in_band_error + http_error + timeout + connection_error + unfinished + not_sent + left",
 		d.begun.Load(), ended)
-	rec.Balance("chunks = gaps + streams with a token", d.chunks.Load(), d.intervals.Load()+d.withToken.Load())
+	rec.Balance("chunks = gaps + gaps over a resume + streams with a token", d.chunks.Load(), d.intervals.Load()+d.bridged.Load()+d.withToken.Load())
 }

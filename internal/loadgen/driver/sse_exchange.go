@@ -28,11 +28,11 @@ func (s *sseStream) opened(c connection) {
 // sent records when the request left. Opening a connection is not the generator's
 // delay, waiting to begin is.
 func (s *sseStream) sent(d departure) {
-	s.rec.Add(sseBytesOut, s.bodySize)
+	s.account.Add(sseBytesOut, s.bodySize)
 	if d.at == 0 {
 		return
 	}
-	s.left = d.at
+	s.sentAt = d.at
 	lag := d.at - s.arrival.Intended
 	if s.newConn {
 		lag -= s.ready - s.arrival.Started
@@ -57,7 +57,7 @@ func (s *sseStream) head(resp *http.Response, first time.Duration, _ receipt) ne
 	default:
 		s.begun = true
 		if resp.ProtoMajor == 2 {
-			s.rec.Add(sseHTTP2, 1)
+			s.account.Add(sseHTTP2, 1)
 		}
 		s.record(sseTTFB, first-s.arrival.Started)
 		return more
@@ -76,8 +76,11 @@ func (s *sseStream) body(p []byte, r receipt) next {
 		s.bad = bad
 		return stop
 	}
-	if s.over() {
+	switch {
+	case s.over():
 		return enough
+	case s.left:
+		return stop
 	}
 	return more
 }
@@ -85,7 +88,7 @@ func (s *sseStream) body(p []byte, r receipt) next {
 // refusal takes a piece of an answer that is no event stream.
 func (s *sseStream) refusal(p []byte) next {
 	r := s.refused
-	s.rec.Add(sseBytesIn, int64(len(p)))
+	s.account.Add(sseBytesIn, int64(len(p)))
 	r.read += len(p)
 	if room := maxExample - len(r.text); room > 0 {
 		r.text = append(r.text, p[:min(len(p), room)]...)
@@ -96,8 +99,15 @@ func (s *sseStream) refusal(p []byte) next {
 	return enough
 }
 
-// end closes the stream's account.
-func (s *sseStream) end(err error) { s.driver.ended(s, s.outcomeOf(err)) }
+// end has the stream taken up again, or closes its account.
+func (s *sseStream) end(err error) {
+	end := s.outcomeOf(err)
+	if s.resumes(end) {
+		s.resume(end)
+		return
+	}
+	s.driver.ended(s, s.sofar(end))
+}
 
 // outcomeOf says how the stream ended whose exchange ended with err.
 func (s *sseStream) outcomeOf(err error) ending {
@@ -106,6 +116,10 @@ func (s *sseStream) outcomeOf(err error) ending {
 		return ending{outcomeHTTPError, s.refused.class, excerpt(string(s.refused.text))}
 	case s.over():
 		return s.ending()
+	case s.left || s.client.leave > 0 && errors.Is(err, errTimeout) && s.until() < s.deadline():
+		return ending{outcome: outcomeLeft}
+	case s.idle.expired():
+		return ending{outcomeTimeout, classIdle, excerpt("no byte for " + s.client.idle.String() + ", " + s.progress())}
 	case s.bad != nil:
 		return ending{outcomeConnectionError, classProtocol, excerpt(s.bad.Error())}
 	case err == nil && s.decoder.EndsAtEOF():

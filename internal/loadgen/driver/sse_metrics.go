@@ -20,6 +20,9 @@ const (
 	sseE2E
 	sseCloseLag
 	sseStall
+	sseSilence
+	sseResumeGap
+	sseSlowTime
 	sseEventsPerRead
 	sseConnectWait
 	sseDNS
@@ -43,7 +46,17 @@ const (
 	sseConnectionError
 	sseUnfinished
 	sseNotSent
+	sseLeft
 	sseFailed
+	sseStayed
+
+	sseLeftChunks
+	sseSlowStreams
+	sseSlowChunks
+	sseResumes
+	sseRepeated
+	sseSkipped
+	sseHeartbeats
 
 	sseNoToken
 	sseMultiChunk
@@ -61,6 +74,7 @@ const (
 	sseMalformed
 	sseLateEvents
 	sseLagNegative
+	sseForgotten
 	sseConnections
 	sseHTTP2
 	sseBytesIn
@@ -105,6 +119,9 @@ func sseMetrics() []engine.Metric {
 	histogram(sseE2E, "e2e", "last token − intended start; complete streams")
 	histogram(sseCloseLag, "close_lag", "terminal event − last token; complete streams")
 	histogram(sseStall, "stall", "duration of each gap above 500 ms and above 5 × its stream's median gap")
+	histogram(sseSilence, "silence", "longest time without a byte, one sample a stream that had begun, from its first read to its last")
+	histogram(sseResumeGap, "resume_gap", "a stream's end by breaking off → its first event after it was taken up again")
+	histogram(sseSlowTime, "slow_time", "last content chunk taken − actual start, of streams that are read slowly")
 	histogram(sseEventsPerRead, "events_per_read", "events completed by one socket read that completed any; over HTTP/2 one read of the body")
 	m[sseEventsPerRead].Unit = result.One
 	histogram(sseConnectWait, "connect_wait", "how long a new connection waited for its turn to be opened, by the workload's connect: the generator's own delay")
@@ -122,16 +139,25 @@ func sseMetrics() []engine.Metric {
 	m[sseReadDelay].Gauge = engine.ReadDelay
 	histogram(sseCoalescedBound, "coalesced_bound", "by how much each of the content chunks that shared a read may have come earlier than it is said to: that read − the one before, or − the request sent")
 
-	counter(sseStreams, "streams", "streams begun; each has one of the eight outcomes that follow")
+	counter(sseStreams, "streams", "streams begun; each has one of the nine outcomes that follow")
 	counter(sseComplete, "complete", "streams that reached the protocol's proper end")
 	counter(sseTruncated, "truncated", "streams the server ended before their terminal event")
 	counter(sseInBandError, "in_band_error", "streams with an error event under status 200")
 	counter(sseHTTPError, "http_error", "answers other than 200 or other than an event stream")
-	counter(sseTimeout, "timeout", "streams cut after the workload's timeout")
+	counter(sseTimeout, "timeout", "streams cut after the workload's timeout, or after its idle_timeout without a byte")
 	counter(sseConnectionError, "connection_error", "streams lost to the connection or the protocol beneath")
 	counter(sseUnfinished, "unfinished", "streams cut at the end of the drain")
 	counter(sseNotSent, "not_sent", "streams whose request could not be made")
-	counter(sseFailed, "failed", "streams with any outcome but complete")
+	counter(sseLeft, "left", "streams whose client went away early, as the workload's leave has it")
+	counter(sseFailed, "failed", "streams with any outcome but complete and left")
+	counter(sseStayed, "stayed", "streams with any outcome but left")
+	counter(sseLeftChunks, "left_chunks", "content chunks that clients had when they left")
+	counter(sseSlowStreams, "slow_streams", "streams that are read slowly, as the workload's slow has it; beside their outcomes they are in slow_chunks, slow_time and bytes_in alone")
+	counter(sseSlowChunks, "slow_chunks", "content chunks of streams that are read slowly")
+	counter(sseResumes, "resumes", "attempts to take up a stream that broke off")
+	counter(sseRepeated, "repeated", "events after a resume whose id had been seen; they are no chunks")
+	counter(sseSkipped, "skipped", "events missing after a resume, where ids are consecutive numbers")
+	counter(sseHeartbeats, "heartbeats", "comments that stand alone and ping events")
 
 	counter(sseNoToken, "no_token", "complete streams without a token")
 	counter(sseMultiChunk, "multi_chunk", "complete streams of two content chunks or more")
@@ -152,6 +178,7 @@ func sseMetrics() []engine.Metric {
 	counter(sseMalformed, "malformed", "events whose data is not the JSON the dialect expects")
 	counter(sseLateEvents, "late_events", "events after the end of the stream or its error; not looked at")
 	counter(sseLagNegative, "delivery_lag_negative", "content chunks received before they were sent, by clocks that differ")
+	counter(sseForgotten, "messages_forgotten", "oldest messages left out of a session's conversation because it grew above 1 MiB")
 	counter(sseConnections, "connections", "connections opened")
 	counter(sseHTTP2, "http2", "streams answered over HTTP/2")
 	counter(sseBytesIn, "bytes_in", "body bytes received, event streams and error answers")
@@ -159,7 +186,7 @@ func sseMetrics() []engine.Metric {
 	counter(sseBytesOut, "bytes_out", "body bytes of requests sent")
 	m[sseBytesOut].Unit = result.Bytes
 
-	ratio(sseCompleteRatio, "complete_ratio", sseComplete, sseStreams, "complete ÷ streams")
+	ratio(sseCompleteRatio, "complete_ratio", sseComplete, sseStayed, "complete ÷ stayed")
 	ratio(sseErrorRatio, "error_ratio", sseFailed, sseStreams, "failed ÷ streams")
 	ratio(sseFakeRatio, "fake_ratio", sseFakeStreaming, sseMultiChunk, "fake_streaming ÷ multi_chunk")
 	ratio(sseTokensPerChunk, "tokens_per_chunk", sseTokensOut, sseCountedChunks, "tokens_out ÷ counted_chunks")

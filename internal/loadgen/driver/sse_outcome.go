@@ -13,6 +13,7 @@ const (
 	classInBand    = "in-band error"
 	classNotStream = "not an event stream"
 	classTemplate  = "template"
+	classIdle      = "idle timeout"
 )
 
 // An outcome is how a stream ended. Each stream has exactly one.
@@ -29,6 +30,8 @@ const (
 	outcomeConnectionError
 	outcomeUnfinished
 	outcomeNotSent
+	// outcomeLeft: the client went away, as the scenario has it.
+	outcomeLeft
 
 	outcomeCount
 )
@@ -44,8 +47,12 @@ func (o outcome) metric() engine.MetricID {
 		outcomeConnectionError: sseConnectionError,
 		outcomeUnfinished:      sseUnfinished,
 		outcomeNotSent:         sseNotSent,
+		outcomeLeft:            sseLeft,
 	}[o]
 }
+
+// fine says that nothing went wrong.
+func (o outcome) fine() bool { return o == outcomeComplete || o == outcomeLeft }
 
 // An ending is an outcome with the class of its failure and an example, where
 // it is one.

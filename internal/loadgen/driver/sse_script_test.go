@@ -66,6 +66,7 @@ type sseRun struct {
 	feed     *scenario.Feed
 	dir      string
 	ctx      context.Context
+	change   func(*scenario.Workload) // nil changes nothing
 }
 
 func (r sseRun) do(t *testing.T) figures {
@@ -82,6 +83,9 @@ func (r sseRun) do(t *testing.T) figures {
 	w := &scenario.Workload{
 		Protocol: scenario.SSE, Request: &r.request, Dialect: r.dialect, Timeout: scenario.Duration(r.timeout),
 		HTTP2: r.http2, InsecureSkipVerify: r.insecure, Feed: r.feed,
+	}
+	if r.change != nil {
+		r.change(w)
 	}
 	d, err := newSSE(opening{scenario: &scenario.Scenario{Target: r.target, Seed: 1, Dir: r.dir}, name: "chat", workload: w})
 	if err != nil {

@@ -1,7 +1,9 @@
 package driver
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/engine"
@@ -13,6 +15,9 @@ import (
 // not streamed at all: one burst of bytes, which the socket may hand over in
 // several reads.
 const fakeSpan = time.Millisecond
+
+// pingEvent is the type of an event that keeps a stream of Anthropic's alive.
+const pingEvent = "ping"
 
 // An sseStream measures one stream: it is told of bytes and the instant they
 // arrived, and records what they mean. It is used by one goroutine and, once
@@ -39,6 +44,9 @@ type sseStream struct {
 	failed       bool
 	newConn      bool
 	begun        bool // the answer is an event stream
+	left         bool // the client has had what it stays for
+	bridge       bool // the next gap is one over a resume
+	tracked      bool // ids of events are followed
 
 	refused *refusal // the answer is none
 	decoder stream.Decoder
@@ -48,12 +56,22 @@ type sseStream struct {
 	from    receipt // of the latest read
 
 	driver   *sseDriver
+	ctx      context.Context
 	ends     func(done bool) // tells the engine
 	arrival  engine.Arrival
+	account  *engine.Recorder // of what is counted of every stream, slow ones too
+	client   client
+	idle     *idleWatch // nil without an idle timeout
+	taken    resumed
+	silence  time.Duration // longest between two reads
+	pings    int64
+	bridged  int64         // gaps over a resume
 	bodySize int64         // of the request
 	ready    time.Duration // the connection was there
-	left     time.Duration // the request had left; actual start where not known
+	sentAt   time.Duration // the request had left; actual start where not known
 	first    time.Duration // t_tok1
+	keeps    bool          // answer is wanted
+	answer   []byte        // its text so far, at most maxAnswer bytes
 	start    []byte        // what came before the first event, for an example
 	bad      error         // what the parser refused
 
@@ -70,13 +88,49 @@ func newSSEStream(d *sseDriver) *sseStream {
 }
 
 // begin makes s ready for another arrival, keeping its buffers.
-func (s *sseStream) begin(a engine.Arrival, rec *engine.Recorder, dialect stream.Dialect, over func(done bool)) {
+func (s *sseStream) begin(ctx context.Context, a engine.Arrival, rec *engine.Recorder, dialect stream.Dialect, over func(done bool)) {
 	s.parser.Reset()
 	s.gaps.reset()
 	*s = sseStream{
-		driver: s.driver, ends: over, clock: s.clock, rec: rec, arrival: a, left: a.Started,
-		parser: s.parser, decoder: stream.NewDecoder(dialect, &s.driver.scratch), emit: s.emit, start: s.start[:0], gaps: s.gaps,
+		driver: s.driver, ctx: ctx, ends: over, clock: s.clock, rec: rec, account: rec, arrival: a, sentAt: a.Started,
+		client: s.driver.clients.draw(a), taken: s.taken.begin(s.driver.clients.resume),
+		parser: s.parser, decoder: stream.NewDecoder(dialect, &s.driver.scratch), emit: s.emit, start: s.start[:0], gaps: s.gaps, answer: s.answer[:0],
 	}
+	s.tracked = s.driver.clients.resume != nil
+	if s.client.slow {
+		s.rec = rec.At(-1) // what it sees of time is its own doing
+		rec.Add(sseSlowStreams, 1)
+	}
+}
+
+// deadline is when the workload's timeout cuts the stream, until when its client
+// leaves, where that is earlier.
+func (s *sseStream) deadline() time.Duration { return s.arrival.Started + s.driver.timeout }
+
+func (s *sseStream) until() time.Duration {
+	if s.client.leave > 0 {
+		return min(s.deadline(), s.arrival.Started+s.client.leave)
+	}
+	return s.deadline()
+}
+
+// send sends req, the stream's first or one that takes it up again.
+func (s *sseStream) send(req *http.Request) {
+	t := s.driver.transport
+	if s.client.slow {
+		t = s.driver.slow.transport
+	}
+	ctx := s.ctx
+	if s.client.idle > 0 {
+		ctx, s.idle = watchIdle(ctx, s.client.idle)
+	}
+	t.start(ctx, req, s.until(), s)
+}
+
+// release lets go of what the arrival held.
+func (s *sseStream) release() {
+	s.idle.stop()
+	s.ctx, s.ends, s.rec, s.account, s.idle = nil, nil, nil, nil, nil
 }
 
 // arrived is told of the read that brought the bytes that receive takes next.
@@ -85,7 +139,11 @@ func (s *sseStream) arrived(r receipt) {
 		return
 	}
 	s.endRead()
-	r.after = min(max(r.after, s.left), r.at)
+	s.idle.heard()
+	if s.from.at > 0 {
+		s.silence = max(s.silence, r.at-s.from.at)
+	}
+	r.after = min(max(r.after, s.sentAt), r.at)
 	s.read, s.from = r.read, r
 	sseReceipts.record(s.rec, r)
 }
@@ -98,7 +156,7 @@ func (s *sseStream) receive(p []byte, at time.Duration, read uint64) error {
 		s.read = read
 	}
 	s.at = at
-	s.rec.Add(sseBytesIn, int64(len(p)))
+	s.account.Add(sseBytesIn, int64(len(p)))
 	err := s.parser.Feed(p, s.emit)
 	if room := maxExample - len(s.start); !s.sawEvent && room > 0 {
 		s.start = append(s.start, p[:min(len(p), room)]...)
@@ -139,6 +197,12 @@ func (s *sseStream) event(e stream.Event) {
 		s.rec.Add(sseLateEvents, 1)
 		return
 	}
+	if s.tracked && !s.fresh(e) {
+		return
+	}
+	if string(e.Type) == pingEvent {
+		s.pings++
+	}
 	r := s.decoder.Decode(e)
 	if r.Malformed {
 		s.rec.Add(sseMalformed, 1)
@@ -148,6 +212,9 @@ func (s *sseStream) event(e stream.Event) {
 	}
 	if r.Token != stream.None {
 		s.token(r.Token)
+		if s.keeps && len(s.answer) < maxAnswer {
+			s.answer = s.decoder.AppendText(s.answer, e)
+		}
 		s.truth(e.Comment)
 	}
 	switch {
@@ -180,6 +247,9 @@ func (s *sseStream) token(kind stream.Token) {
 		} else {
 			s.record(sseTTFTReused, s.at-s.arrival.Intended)
 		}
+	} else if s.bridge {
+		s.bridge = false
+		s.bridged++
 	} else {
 		gap := s.at - s.last
 		s.intervals++
@@ -187,6 +257,7 @@ func (s *sseStream) token(kind stream.Token) {
 		s.gaps.add(gap)
 	}
 	s.last = s.at
+	s.left = s.left || s.chunks == s.client.chunks
 	switch {
 	case kind == stream.Reasoning:
 		s.sawReasoning = true
@@ -233,8 +304,23 @@ func (s *sseStream) truth(comment []byte) {
 }
 
 // finish records what only the whole stream can tell.
-func (s *sseStream) finish(complete bool) {
+func (s *sseStream) finish(o outcome) {
 	s.endRead()
+	s.account.Add(sseHeartbeats, s.pings+s.parser.Heartbeats())
+	if o == outcomeLeft {
+		s.account.Add(sseLeftChunks, s.chunks)
+	} else {
+		s.account.Add(sseStayed, 1)
+	}
+	if s.client.slow {
+		s.account.Add(sseSlowChunks, s.chunks)
+		if s.chunks > 0 {
+			s.account.Record(sseSlowTime, int64(s.last-s.arrival.Started))
+		}
+	}
+	if s.from.at > 0 {
+		s.record(sseSilence, s.silence)
+	}
 	if s.chunks > 0 {
 		s.rec.Add(sseStreamTime, int64(s.last-s.first))
 	}
@@ -246,7 +332,7 @@ func (s *sseStream) finish(complete bool) {
 			s.record(sseStall, d)
 		}
 	}
-	if complete {
+	if o == outcomeComplete {
 		s.finishComplete()
 	}
 }

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -97,7 +98,7 @@ type replay struct {
 func newReplay(dialect stream.Dialect) *replay {
 	d := &sseDriver{run: engine.Run{Clock: engine.NewClock()}}
 	r := &replay{s: newSSEStream(d), rec: engine.NewRecorder(sseMetrics(), 0), clock: d.run.Clock}
-	r.s.begin(engine.Arrival{Intended: time.Second, Started: 1100 * time.Millisecond}, r.rec, dialect, nil)
+	r.s.begin(context.Background(), engine.Arrival{Intended: time.Second, Started: 1100 * time.Millisecond}, r.rec, dialect, nil)
 	return r
 }
 
@@ -111,7 +112,11 @@ func (r *replay) read(at time.Duration, wire string) {
 
 func (r *replay) figures(t *testing.T, complete bool) figures {
 	t.Helper()
-	r.s.finish(complete)
+	o := outcomeTruncated
+	if complete {
+		o = outcomeComplete
+	}
+	r.s.finish(o)
 	return collect(t, r.rec)
 }
 
@@ -378,9 +383,9 @@ func TestStreamIsReusable(t *testing.T) {
 	r := newReplay(stream.Auto)
 	r.read(1200*ms, "event: message_start\ndata: {\"type\":\"message_start\"}\n\ndata: unfin")
 	r.read(1300*ms, "ished")
-	r.s.finish(false)
+	r.s.finish(outcomeTruncated)
 	rec := engine.NewRecorder(sseMetrics(), 0)
-	r.s.begin(engine.Arrival{Intended: 2 * time.Second, Started: 2 * time.Second}, rec, stream.Auto, nil)
+	r.s.begin(context.Background(), engine.Arrival{Intended: 2 * time.Second, Started: 2 * time.Second}, rec, stream.Auto, nil)
 	r.rec = rec
 	r.read(2100*ms, content("a")+end)
 	f := r.figures(t, r.s.done)

@@ -21,6 +21,11 @@ type Plan struct {
 	Workloads []Workload
 	// Observe, when set, is called about once a second from one goroutine.
 	Observe func(Snapshot)
+	// Side goes on beside the workloads; nil for nothing.
+	Side Side
+	// Began, when set, is called once before the first arrival with the instant from
+	// which the run counts, which may lie shortly ahead.
+	Began func(start time.Time)
 	// Spin lets what waits for an instant spin through the last part of the wait:
 	// more punctual, for up to a core of CPU.
 	Spin bool
@@ -49,6 +54,9 @@ type Workload struct {
 	Users  int
 	Begins func(user int) time.Duration
 	Think  time.Duration
+	// Sessions makes each arrival of Schedule, or each beginning of a user, the first
+	// turn of a session; nil where it is all there is. Not with Once.
+	Sessions *Sessions
 	// Once lets each user arrive a single time, for arrivals that last the whole run.
 	Once bool
 }
@@ -66,6 +74,8 @@ type Arrival struct {
 	User     int           // closed model: which user, from 0; open model: -1
 	Intended time.Duration // t_sched. In a closed model: when the user was ready
 	Started  time.Duration // t_start, taken right before Do
+	Session  *Session      // nil in a workload without
+	Turn     int           // of the session, from 0
 }
 
 // A Driver does arrivals of one protocol.
@@ -93,6 +103,26 @@ type Driver interface {
 type Timetable interface {
 	Driver
 	Schedule() Schedule
+}
+
+// A Side is what a run has beside its workloads and for all of them, such as the services
+// that the target under test depends on.
+//
+// Begin is called before the drivers', with a Run that names no workload. Where it has
+// succeeded End is called once, after the drivers': with the result so far, which it adds
+// to before that is judged, or with nil where the run came to none.
+type Side interface {
+	Begin(Run) error
+	End(res *result.Result)
+}
+
+// A Preparer is a driver with something to do before the run's clock starts, which may
+// take its time: to make, at the target, what the run is about. Prepare is called once
+// before Begin, with a Run that has no clock yet, and ends early with ctx. Where it has
+// succeeded End is called even if the run then cannot begin.
+type Preparer interface {
+	Driver
+	Prepare(ctx context.Context, of Run) error
 }
 
 // A Run is what a driver may know of the run it serves.

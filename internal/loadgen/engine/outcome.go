@@ -22,6 +22,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 		Build:       result.ThisBuild(),
 		Health:      health.report(),
 	}
+	r.endSide(res)
 	for _, w := range r.workloads {
 		rw, err := w.result()
 		if err != nil {
@@ -40,6 +41,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 	if interrupted {
 		res.Warnings = append(res.Warnings, "the run was interrupted: its figures cover less than the planned duration")
 	}
+	res.Scrub(r.plan.Scenario.Scrub)
 	return res, nil
 }
 
@@ -49,6 +51,9 @@ func (w *workload) result() (result.Workload, error) {
 		m, err := t.results()
 		if err != nil {
 			return out, err
+		}
+		if t == w.own && w.Sessions == nil {
+			m = m[:ownSessions]
 		}
 		out.Metrics = append(out.Metrics, m...)
 	}
@@ -69,6 +74,7 @@ func (w *workload) result() (result.Workload, error) {
 	out.Balances = append(out.Balances,
 		result.Balance{Name: "offered = started + dropped", Left: w.own.total(ownOffered), Right: w.own.total(ownStarted) + w.own.total(ownDropped)},
 		result.Balance{Name: "started = finished", Left: w.own.total(ownStarted), Right: w.own.total(ownFinished)})
+	out.Balances = append(out.Balances, w.sessionBalances()...)
 	return out, nil
 }
 

@@ -106,7 +106,7 @@ func (p *pacer) sit() (*seat, Arrival, bool) {
 	s := p.seats[free-1]
 	p.seats = p.seats[:free-1]
 	p.taken++
-	return s, Arrival{Seq: p.workload.arrived.Add(1) - 1, User: -1, Intended: intended}, true
+	return s, p.workload.arrive(-1, intended), true
 }
 
 // rise gives the seat back and reports that nobody waits any more though more is
@@ -150,9 +150,11 @@ func (b *beginning) begin(ctx context.Context) {
 	b.pacer.workload.drive(ctx, b.arrival, b.over)
 }
 
-func (b *beginning) ended(bool) {
+func (b *beginning) ended(done bool) {
 	p := b.pacer
 	p.run.finish(p.workload, b.arrival)
+	p.follow(b.arrival, done)
+	b.arrival = Arrival{}
 	p.begun.Put(b)
 	p.crew.Done()
 }

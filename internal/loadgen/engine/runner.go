@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -41,6 +40,8 @@ type workload struct {
 	driven  *tally // the driver's
 	arrived atomic.Uint64
 	flight  *flight
+
+	sessions sessions
 }
 
 func newWorkload(w Workload, warmup, end time.Duration) *workload {
@@ -72,42 +73,79 @@ func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 	for _, w := range plan.Workloads {
 		r.workloads = append(r.workloads, newWorkload(w, r.warmup, r.end))
 	}
+	if err := r.prepare(ctx, id); err != nil {
+		return nil, err
+	}
 	r.clock = NewClock()
 	if !plan.coarse {
 		r.clock.start = r.clock.start.Add(lead)
 		r.alarm = newAlarm(r.clock, plan.Spin)
 		defer r.alarm.stop()
 	}
+	if err := r.beginSide(id); err != nil {
+		return nil, err
+	}
 	if err := r.begin(id); err != nil {
+		r.endSide(nil)
 		return nil, err
 	}
 	if !plan.coarse {
 		runtime.GC()
 	}
+	if plan.Began != nil {
+		plan.Began(r.clock.start)
+	}
 	return r.carryOut(ctx, id, r.clock.start.UTC())
+}
+
+// prepare lets drivers do what comes before the clock starts; when one cannot, those
+// that have are ended.
+func (r *run) prepare(ctx context.Context, id string) error {
+	for i, w := range r.workloads {
+		p, ok := w.Driver.(Preparer)
+		if !ok {
+			continue
+		}
+		if err := p.Prepare(ctx, r.of(w, id)); err != nil {
+			endPrepared(r.workloads[:i])
+			return fmt.Errorf("workload %s: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+// endPrepared ends those drivers that were prepared and have not begun.
+func endPrepared(workloads []*workload) {
+	for _, w := range workloads {
+		if _, ok := w.Driver.(Preparer); ok {
+			w.Driver.End(w.driven.worker(0))
+		}
+	}
+}
+
+// of is what w's driver may know of the run.
+func (r *run) of(w *workload, id string) Run {
+	return Run{
+		ID: id, Workload: w.Name, Seed: r.plan.Scenario.Seed, Clock: r.clock,
+		Warmup: r.warmup, End: r.end, Stopping: r.stopping, alarm: r.alarm,
+	}
 }
 
 // begin readies every driver; when one cannot begin, those that have are ended.
 func (r *run) begin(id string) error {
-	var errs []error
 	for i, w := range r.workloads {
-		err := w.Driver.Begin(Run{
-			ID: id, Workload: w.Name, Seed: r.plan.Scenario.Seed, Clock: r.clock,
-			Warmup: r.warmup, End: r.end, Stopping: r.stopping, alarm: r.alarm,
-		})
-		if err == nil {
-			if t, ok := w.Driver.(Timetable); ok {
-				w.Schedule = t.Schedule()
+		if err := w.Driver.Begin(r.of(w, id)); err != nil {
+			for _, begun := range r.workloads[:i] {
+				begun.Driver.End(begun.driven.worker(0))
 			}
-			continue
+			endPrepared(r.workloads[i:])
+			return fmt.Errorf("workload %s: %w", w.Name, err)
 		}
-		errs = append(errs, fmt.Errorf("workload %s: %w", w.Name, err))
-		for _, begun := range r.workloads[:i] {
-			begun.Driver.End(begun.driven.worker(0))
+		if t, ok := w.Driver.(Timetable); ok {
+			w.Schedule = t.Schedule()
 		}
-		break
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func (r *run) carryOut(ctx context.Context, id string, started time.Time) (*result.Result, error) {
@@ -201,7 +239,7 @@ func (r *run) once(ctx, work context.Context, w *workload) {
 		if ready >= r.end || !r.waitUntil(ctx, timer, ready) {
 			return
 		}
-		a := Arrival{Seq: w.arrived.Add(1) - 1, User: u, Intended: ready}
+		a := w.arrive(u, ready)
 		w.account(a).Add(ownOffered, 1)
 		w.flight.now.Add(1)
 		users.Add(1)
@@ -218,17 +256,33 @@ func (r *run) closed(ctx, work context.Context, w *workload) {
 			timer := newTimer(r.clock, r.alarm)
 			ended := make(chan bool, 1)
 			for ready := w.Begins(u); ready < r.end && r.waitUntil(ctx, timer, ready); {
-				a := Arrival{Seq: w.arrived.Add(1) - 1, User: u, Intended: ready}
-				w.account(a).Add(ownOffered, 1)
-				w.flight.now.Add(1)
-				r.do(work, w, a, func(done bool) { ended <- done })
-				done := <-ended
+				done := r.beginning(ctx, work, w, w.arrive(u, ready), timer, ended)
 				ready = r.clock.Now() + w.Think
 				if !done {
 					ready += failurePause
 				}
 			}
 		})
+	}
+}
+
+// beginning does what a user of a closed model begins: an arrival, and the later
+// turns of its session. It answers whether the last of them was done.
+func (r *run) beginning(ctx, work context.Context, w *workload, a Arrival, timer *Timer, ended chan bool) (done bool) {
+	for {
+		w.account(a).Add(ownOffered, 1)
+		w.flight.now.Add(1)
+		r.do(work, w, a, func(done bool) { ended <- done })
+		done = <-ended
+		next, more := r.after(w, a, done, work.Err() != nil)
+		if !more {
+			return done
+		}
+		if !r.waitUntil(ctx, timer, next.Intended) {
+			w.sessionOver(a, ownSessionsUnfinished)
+			return done
+		}
+		a = next
 	}
 }
 
@@ -252,6 +306,7 @@ func (r *run) start(w *workload, a Arrival) (started time.Duration) {
 	if lateness > lateLimit {
 		own.Add(ownLate, 1)
 	}
+	w.turnBegun(a)
 	return started
 }
 

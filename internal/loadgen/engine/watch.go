@@ -15,6 +15,13 @@ const (
 	ownLate
 	ownDropRatio
 	ownLateness
+
+	// Only of a workload with sessions.
+	ownSessions
+	ownSessionsCompleted
+	ownSessionsAbandoned
+	ownSessionsUnfinished
+	ownTurns
 )
 
 // lateLimit is the lateness beyond which an arrival counts as late.
@@ -30,6 +37,12 @@ func OwnMetrics() []Metric {
 		ownLate:      {Name: "late", Kind: result.Counter, Unit: result.One, Help: "arrivals begun more than " + lateLimit.String() + " after their intended start"},
 		ownDropRatio: {Name: "drop_ratio", Kind: result.Ratio, Unit: result.One, Num: ownDropped, Den: ownOffered, Help: "dropped ÷ offered"},
 		ownLateness:  {Name: "lateness", Kind: result.Histogram, Unit: result.Nanoseconds, Gauge: Lateness, Help: "actual − intended start: the generator's own delay"},
+
+		ownSessions:           {Name: "sessions", Kind: result.Counter, Unit: result.One, Help: "sessions begun; they and what follows are counted by the intended start of their first turn"},
+		ownSessionsCompleted:  {Name: "sessions_completed", Kind: result.Counter, Unit: result.One, Help: "sessions whose turns have all succeeded"},
+		ownSessionsAbandoned:  {Name: "sessions_abandoned", Kind: result.Counter, Unit: result.One, Help: "sessions that a turn ended which failed or was dropped"},
+		ownSessionsUnfinished: {Name: "sessions_unfinished", Kind: result.Counter, Unit: result.One, Help: "sessions that the end of the run came before"},
+		ownTurns:              {Name: "turns_per_session", Kind: result.Histogram, Unit: result.One, Help: "turns begun in each session that was completed or abandoned"},
 	}
 }
 

@@ -4,7 +4,8 @@
 // with its cumulative function Λ(t), and a point process of unit rate with
 // points U₀ ≤ U₁ ≤ …; arrival n is due at Λ⁻¹(Uₙ). The constant process has
 // Uₙ = n, so the first arrival is due at once; Poisson and gamma sum random
-// gaps of mean 1 (gamma of shape 1/CV²).
+// gaps of mean 1 (gamma of shape 1/CV²); bursty is several gamma processes at once
+// (see crowd). A trace has no profile: a Replay yields its instants as they are.
 //
 // # Counts
 //

@@ -112,7 +112,7 @@ func TestNewRejects(t *testing.T) {
 		"amplitude > mean":   {Sine: &scenario.Sine{Mean: 1, Amplitude: 2, Period: second}},
 		"negative amplitude": {Sine: &scenario.Sine{Mean: 1, Amplitude: -1, Period: second}},
 		"no period":          {Sine: &scenario.Sine{Mean: 1, Amplitude: 1}},
-		"unknown arrivals":   {Rate: 1, Arrivals: "bursty"},
+		"unknown arrivals":   {Rate: 1, Arrivals: "lumpy"},
 		"gamma without cv":   {Rate: 1, Arrivals: scenario.ArrivalsGamma},
 		"gamma NaN cv":       {Rate: 1, Arrivals: scenario.ArrivalsGamma, CV: math.NaN()},
 		"gamma endless cv":   {Rate: 1, Arrivals: scenario.ArrivalsGamma, CV: 1e9},

@@ -22,7 +22,8 @@ type process struct {
 	seed   uint64
 	source *rand.PCG // nil for the constant process
 	gamma  distuv.Gamma
-	exp    *rand.Rand // nil for gamma
+	exp    *rand.Rand // nil for gamma and bursty
+	crowd  *crowd     // bursty
 }
 
 func newProcess(load scenario.Load, seed uint64) (process, error) {
@@ -39,9 +40,12 @@ func newProcess(load scenario.Load, seed uint64) (process, error) {
 		p.source = new(rand.PCG)
 		shape := 1 / (load.CV * load.CV)
 		p.gamma = distuv.Gamma{Alpha: shape, Beta: shape, Src: p.source}
+	case scenario.ArrivalsBursty:
+		p.source = new(rand.PCG)
+		p.crowd = newCrowd()
 	default:
-		return p, fmt.Errorf("arrivals %q: expected %s, %s or %s", load.Arrivals,
-			scenario.ArrivalsConstant, scenario.ArrivalsPoisson, scenario.ArrivalsGamma)
+		return p, fmt.Errorf("arrivals %q: expected %s, %s, %s or %s", load.Arrivals,
+			scenario.ArrivalsConstant, scenario.ArrivalsPoisson, scenario.ArrivalsGamma, scenario.ArrivalsBursty)
 	}
 	return p, nil
 }
@@ -50,8 +54,11 @@ func (p *process) random() bool { return p.source != nil }
 
 // gap draws the next gap; only a random process has one.
 func (p *process) gap() float64 {
-	if p.exp != nil {
+	switch {
+	case p.exp != nil:
 		return p.exp.ExpFloat64()
+	case p.crowd != nil:
+		return p.crowd.gap(p.source)
 	}
 	return p.gamma.Rand()
 }
@@ -60,6 +67,9 @@ func (p *process) gap() float64 {
 func (p *process) rewind() {
 	if p.source != nil {
 		p.source.Seed(mix(p.seed), mix(^p.seed))
+	}
+	if p.crowd != nil {
+		p.crowd.begin(p.source)
 	}
 }
 
@@ -81,6 +91,9 @@ func (p *process) clone() process {
 		c.gamma.Src = c.source
 		if p.exp != nil {
 			c.exp = rand.New(c.source)
+		}
+		if p.crowd != nil {
+			c.crowd = newCrowd()
 		}
 	}
 	c.rewind()

@@ -188,6 +188,7 @@ func TestAboveMaxNormalisedTheCountIsLeftToChance(t *testing.T) {
 var profiles = map[string]scenario.Load{
 	"constant":       {Rate: 1e5},
 	"poisson":        {Rate: 1e5, Arrivals: scenario.ArrivalsPoisson},
+	"bursty":         {Rate: 1e5, Arrivals: scenario.ArrivalsBursty},
 	"gamma":          {Rate: 1e5, Arrivals: scenario.ArrivalsGamma, CV: 1.1},
 	"stages":         {Stages: []scenario.Stage{stage(time.Minute, 1e5, false)}},
 	"sine":           {Sine: &scenario.Sine{Mean: 1e5, Amplitude: 1e5, Period: scenario.Duration(time.Second)}},

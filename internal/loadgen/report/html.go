@@ -28,6 +28,9 @@ func HTML(w io.Writer, r *result.Result) error {
 		}
 		data.Sections = append(data.Sections, htmlWorkload{shown, pictures})
 	}
+	if data.ServerFigures, err = resourceFigures(r.Resources, time.Duration(r.Scenario.Warmup)); err != nil {
+		return err
+	}
 	css, err := page.ReadFile("page.css")
 	if err != nil {
 		return err
@@ -47,10 +50,12 @@ func HTML(w io.Writer, r *result.Result) error {
 
 type htmlPage struct {
 	*view
-	CSS        template.CSS
-	Columns    []string
-	Sections   []htmlWorkload
-	SparseNote string
+	CSS      template.CSS
+	Columns  []string
+	Sections []htmlWorkload
+	// ServerFigures are of the server under test.
+	ServerFigures []figure
+	SparseNote    string
 }
 
 type htmlWorkload struct {

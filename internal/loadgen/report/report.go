@@ -5,9 +5,9 @@
 // It works from the result file alone and concludes nothing: thresholds and
 // verdict are in the result already. What each format says, and in which order,
 // is decided once, in a view that all of them but JSON write down: what does not
-// add up, the verdict on the instrument, thresholds, then each workload, the
-// generator's health and where the numbers come from. A metric it has never
-// heard of is shown like any other.
+// add up, the verdict on the instrument, thresholds, then each workload, what the
+// server under test used, the generator's health and where the numbers come from. A
+// metric it has never heard of is shown like any other.
 //
 // A quantile q of n samples with n·(1−q) < 10 rests on too few samples: it is
 // marked with "~".

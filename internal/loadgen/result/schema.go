@@ -4,6 +4,7 @@ import (
 	_ "embed" // for the source below
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"time"
 
@@ -12,18 +13,25 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
-// typesSource is the file that declares the format's types; its doc comments
-// are the schema's descriptions.
-//
-//go:embed result.go
-var typesSource string
+// typesSource and resourcesSource are the files that declare the format's types;
+// their doc comments are the schema's descriptions.
+var (
+	//go:embed result.go
+	typesSource string
+	//go:embed resources.go
+	resourcesSource string
+)
 
 // Schema is the JSON Schema (draft 2020-12) of a result file, generated from
 // the types of this package and their doc comments.
 func Schema() ([]byte, error) {
-	own, err := scenario.DocComments(typesSource)
-	if err != nil {
-		return nil, fmt.Errorf("read the doc comments for the schema: %w", err)
+	own := make(map[string]string)
+	for _, source := range []string{typesSource, resourcesSource} {
+		docs, err := scenario.DocComments(source)
+		if err != nil {
+			return nil, fmt.Errorf("read the doc comments for the schema: %w", err)
+		}
+		maps.Copy(own, docs)
 	}
 	scenarios, err := scenario.Docs()
 	if err != nil {

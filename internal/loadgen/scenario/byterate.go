@@ -2,29 +2,30 @@ package scenario
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
-// ByteRate is a number of bytes a second, written "4KiB/s": a size of SizeDist's
-// notation, up to 16 MiB.
+// ByteRate is bytes a second, written as a size and a unit of time: "8KiB/s". From 1
+// B/s to 16 MiB/s.
 type ByteRate int
 
 const (
-	byteRateForm    = `a size a second such as 4KiB/s or 1MB/s`
+	byteRateForm    = `bytes a second such as 8KiB/s`
 	byteRatePattern = `^` + oneSize + `/s$`
 )
 
-var byteRateSyntax = regexp.MustCompile(byteRatePattern)
-
 // ParseByteRate reads the notation of ByteRate.
 func ParseByteRate(text string) (ByteRate, error) {
-	if !byteRateSyntax.MatchString(text) {
+	size, found := strings.CutSuffix(text, "/s")
+	if !found {
 		return 0, fmt.Errorf("%q: want %s", text, byteRateForm)
 	}
-	n, err := parseSize(strings.TrimSuffix(text, "/s"))
+	n, err := parseSize(size)
 	if err != nil {
-		return 0, fmt.Errorf("%q: %w", text, err)
+		return 0, fmt.Errorf("%q: want %s: %w", text, byteRateForm, err)
+	}
+	if n < 1 {
+		return 0, fmt.Errorf("%q: must be above 0", text)
 	}
 	return ByteRate(n), nil
 }

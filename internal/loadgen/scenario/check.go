@@ -25,6 +25,8 @@ type checker struct {
 	*decoder
 	scenario *Scenario
 	options  Options
+	traces   map[string]*TraceRows // by path; nil for one that could not be read
+	hidden   []string              // credentials that stand in the file
 }
 
 // given reports whether the file has the key at path.
@@ -84,6 +86,9 @@ func (c *checker) override() {
 	if c.options.Rate <= 0 {
 		return
 	}
+	if s.Mix != nil && c.given("mix.rate") {
+		s.Mix.Rate = c.options.Rate
+	}
 	open := 0
 	for name, w := range s.Workloads {
 		at := "workloads." + name + ".load"
@@ -91,6 +96,9 @@ func (c *checker) override() {
 			continue
 		}
 		open++
+		if c.given(at+".weight") && c.given("mix.rate") {
+			continue
+		}
 		if !c.given(at + ".rate") {
 			c.wrongKey(at, "has no constant rate that the rate given for the run, %s, could replace", c.options.Rate)
 			continue
@@ -111,11 +119,28 @@ func (c *checker) complete() {
 	if !c.given("drain") {
 		s.Drain = Duration(10 * time.Second)
 	}
-	if s.Duration == 0 && !c.given("duration") {
-		for _, w := range s.Workloads {
-			if w != nil {
-				s.Duration = max(s.Duration, w.Load.stagesDuration())
+	c.completeMix()
+	unset := s.Duration == 0 && !c.given("duration")
+	for name, w := range s.Workloads {
+		if w == nil {
+			continue
+		}
+		if w.Load.Trace != nil {
+			if !c.given("workloads." + name + ".load.trace.speed") {
+				w.Load.Trace.Speed = 1
 			}
+			w.Load.Trace.complete()
+		}
+		if unset {
+			s.Duration = max(s.Duration, w.Load.stagesDuration())
+			if rows := c.openTrace("workloads."+name, &w.Load); rows != nil {
+				s.Duration = max(s.Duration, Duration(rows.Length()))
+			}
+		}
+	}
+	if s.Sink != nil {
+		for name, u := range s.Sink.Upstreams {
+			c.completeUpstream("sink.upstreams."+name, u)
 		}
 	}
 	for name, w := range s.Workloads {
@@ -137,31 +162,51 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 		w.Timeout = defaultTimeout(w.Protocol)
 	}
 	c.completeConnect(at, w)
+	c.completeStream(at, w)
 	if w.Protocol == SSE && w.Dialect == "" {
 		w.Dialect = DialectAuto
 	}
 	if !c.given(at+".load.users") && w.Protocol != Cron {
-		if w.Load.Arrivals == "" {
-			w.Load.Arrivals = ArrivalsConstant
+		if w.Load.Arrivals == "" && w.Load.Trace == nil {
+			w.Load.Arrivals, w.Load.CV = w.Load.Shape.arrivals()
 		}
 		if !c.given(at + ".load.max_in_flight") {
 			w.Load.MaxInFlight = 10000
 		}
 	}
-	if r := w.Request; r != nil && r.Method == "" && !c.given(at+".request.method") {
-		r.Method = "GET"
-		if c.given(at + ".request.body") {
-			r.Method = "POST"
-		}
+	if w.Request != nil {
+		c.completeRequest(at+".request", w.Request)
 	}
+	c.completeSteps(at, w)
 	if r := w.Room; r != nil {
 		c.completeRoom(at+".room", r)
 	}
+	if w.Job != nil {
+		c.completeJob(at+".job", w.Job)
+	}
+	if w.Policy != nil {
+		c.completePolicy(at+".policy", w.Policy)
+	}
+	if w.Cron != nil {
+		c.completeCron(at+".cron", w)
+	}
+	c.completeUpstream(at+".upstream", w.Upstream)
 	if w.Feed != nil && w.Feed.Order == "" {
 		w.Feed.Order = FeedSequential
 	}
 	if w.Targets != nil {
 		w.Targets.complete()
+	}
+}
+
+// completeRequest puts a request's default method in.
+func (c *checker) completeRequest(at string, r *Request) {
+	if r.Method != "" || c.given(at+".method") {
+		return
+	}
+	r.Method = "GET"
+	if c.given(at + ".body") {
+		r.Method = "POST"
 	}
 }
 
@@ -190,11 +235,15 @@ func (c *checker) check() {
 		c.wrong("duration", "%s is above the limit of %s", s.Duration, Duration(maxDuration))
 	}
 	if s.Duration == 0 && !c.given("duration") && !c.unsure() {
-		c.problem(c.keys[""], "duration", "this key is required: no workload has stages that could give it")
+		c.problem(c.keys[""], "duration", "this key is required: no workload has stages or a trace that could give it")
 	}
 	if c.good("workloads") && len(s.Workloads) == 0 {
 		c.wrong("workloads", "want at least one workload")
 	}
+	if s.Sink != nil && !c.bad["sink"] {
+		c.sink("sink", s.Sink)
+	}
+	c.mix()
 	for name, w := range s.Workloads {
 		at := "workloads." + name
 		if !workloadSyntax.MatchString(name) {
@@ -226,7 +275,7 @@ func (c *checker) check() {
 // is not known.
 func (c *checker) unsure() bool {
 	for path := range c.bad {
-		if strings.HasPrefix(path, "workloads") && strings.Contains(path, "stages") {
+		if strings.HasPrefix(path, "workloads") && (strings.Contains(path, "stages") || strings.Contains(path, "trace")) || strings.HasPrefix(path, "mix") {
 			return true
 		}
 	}
@@ -285,8 +334,9 @@ func (c *checker) metric(at, name string) *Metric {
 		return nil
 	}
 	var names []string
+	base := withoutStep(w, metric)
 	for _, m := range c.options.Metrics[w.Protocol] {
-		if m.Name == metric {
+		if m.Name == base {
 			return &m
 		}
 		names = append(names, m.Name)

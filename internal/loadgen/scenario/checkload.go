@@ -18,11 +18,18 @@ func protocolsOf() map[string][]Protocol {
 		"load":             {SSE, WebSocket, HTTP, Background, Retry},
 		"request":          {SSE, HTTP, Background, Retry},
 		"dialect":          {SSE},
+		"slow":             {SSE},
+		"leave":            {SSE},
+		"resume":           {SSE},
+		"idle_timeout":     {SSE},
 		"http2":            {SSE, HTTP, Background, Retry},
+		"keepalive":        {SSE, HTTP, Background, Retry},
+		"compression":      {HTTP, Background, Retry},
 		"room":             {WebSocket},
+		"steps":            {HTTP},
 		"targets":          {HTTP},
 		"checks":           {HTTP, Background, Retry},
-		"extract":          {HTTP, Background},
+		"extract":          {HTTP, Background, Cron},
 		"follow_redirects": {HTTP, Background, Retry},
 		"job":              {Background},
 		"cron":             {Cron},
@@ -62,9 +69,23 @@ func (c *checker) workload(at, name string, w *Workload) {
 	if w.Room != nil && !c.bad[at+".room"] {
 		c.room(at+".room", w)
 	}
+	if w.Upstream != nil && !c.bad[at+".upstream"] {
+		c.upstream(at+".upstream", w.Upstream)
+	}
+	c.stream(at, w)
+	c.steps(at, w)
+	if w.Cron != nil && !c.bad[at+".cron"] {
+		c.cron(at, w)
+	}
 	c.templates(at, name, w)
 	if slices.Contains([]Protocol{HTTP, Background, Retry}, w.Protocol) {
 		c.http(at, w)
+	}
+	if w.Job != nil && !c.bad[at+".job"] {
+		c.job(at+".job", w.Job)
+	}
+	if w.Policy != nil && !c.bad[at+".policy"] {
+		c.policy(at+".policy", w.Policy)
 	}
 }
 
@@ -92,36 +113,25 @@ func (c *checker) keysOfProtocol(at string, p Protocol) {
 
 func (c *checker) load(at string, w *Workload) {
 	l := &w.Load
-	var models []string
-	for _, key := range []string{"rate", "stages", "sine", "users"} {
-		if c.given(join(at, key)) {
-			models = append(models, key)
-		}
-	}
+	models := c.which(at, "rate", "stages", "sine", "trace", "weight", "users")
 	if len(models) != 1 {
-		found := "none"
-		for i, m := range models {
-			if i == 0 {
-				found = m
-			} else {
-				found += ", " + m
-			}
-		}
-		c.wrongKey(at, "want exactly one of rate, stages, sine and users, found %s", found)
+		c.wrongKey(at, "want exactly one of rate, stages, sine, trace, weight and users, found %s", orNone(models))
 		return
 	}
-	closed := models[0] == "users"
 	switch {
-	case closed:
-		c.without(at, "goes only with rate, stages or sine", "arrivals", "cv", "max_in_flight")
+	case models[0] == "users":
+		c.without(at, "goes only with rate, stages, sine or weight", "arrivals", "cv", "max_in_flight")
 	case w.Protocol == WebSocket:
 		c.wrongKey(join(at, models[0]), "a websocket workload is made of users who stay; give users instead")
 		return
 	default:
 		c.without(at, "goes only with users", "ramp", "think")
 	}
+	if models[0] == "trace" {
+		c.without(at, "has no meaning with a trace, which says it itself", "arrivals", "cv", "shape")
+	}
 	if w.Protocol == WebSocket {
-		c.without(at, "has no meaning in a websocket workload: its users stay until the end", "think")
+		c.without(at, "has no meaning in a websocket workload: its users stay until the end", "think", "session", "shape")
 	}
 	c.positive(at+".rate", l.Rate > 0)
 	c.within(at+".users", l.Users, 1, maxUsers)
@@ -130,8 +140,13 @@ func (c *checker) load(at string, w *Workload) {
 		c.wrong(at+".ramp", "is longer than warm-up and duration together, %s: some users would never begin", total)
 	}
 	c.stages(at+".stages", l.Stages)
-	c.sine(at+".sine", l.Sine)
-	c.variation(at, l)
+	if c.given(at + ".sine") {
+		c.sine(at+".sine", l.Sine)
+	}
+	c.variation(at, l.Arrivals, l.CV)
+	workload := strings.TrimSuffix(at, ".load")
+	c.trace(workload, l)
+	c.session(workload, l)
 }
 
 // without reports keys of a load that do not go with its model.
@@ -173,15 +188,17 @@ func (c *checker) sine(at string, s *Sine) {
 	}
 }
 
-// variation checks that cv goes with gamma, and only with it.
-func (c *checker) variation(at string, l *Load) {
-	cv := at + ".cv"
-	switch {
-	case l.Arrivals == ArrivalsGamma && !c.given(cv):
+// variation checks that the cv of the load or mix at path goes with gamma arrivals
+// that are given with it, and only with them.
+func (c *checker) variation(at string, arrivals Arrivals, cv float64) {
+	path, given := at+".cv", c.given(at+".arrivals")
+	switch gamma := given && arrivals == ArrivalsGamma; {
+	case c.bad[at+".arrivals"]:
+	case gamma && !c.given(path):
 		c.wrong(at+".arrivals", "gamma needs cv, the coefficient of variation of the gaps")
-	case l.Arrivals == ArrivalsGamma && c.good(cv) && (l.CV < minCV || l.CV > maxCV):
-		c.wrong(cv, "must be from %v to %v, is %v", minCV, maxCV, l.CV)
-	case c.given(cv) && slices.Contains([]Arrivals{ArrivalsConstant, ArrivalsPoisson}, l.Arrivals) && !c.bad[at+".arrivals"]:
-		c.wrongKey(cv, "goes only with arrivals: gamma")
+	case gamma && c.good(path) && (cv < minCV || cv > maxCV):
+		c.wrong(path, "must be from %v to %v, is %v", minCV, maxCV, cv)
+	case !gamma && c.given(path):
+		c.wrongKey(path, "goes only with arrivals: gamma")
 	}
 }

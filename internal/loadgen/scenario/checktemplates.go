@@ -23,10 +23,13 @@ func ownHeaders() []string {
 	}
 }
 
+// sampleSink is the sink's address in sample data: text that stands in no scenario.
+const sampleSink = "http://sink.sample.invalid"
+
 // templates checks a workload's feed, request line and headers, and runs each
 // template once with sample data.
 func (c *checker) templates(at, name string, w *Workload) {
-	sample := &Data{User: -1, Workload: name, RunID: "sample", Seed: c.scenario.Seed, Sink: "http://127.0.0.1:1"}
+	sample := &Data{User: -1, Workload: name, RunID: "sample", Seed: c.scenario.Seed, Sink: sampleSink}
 	if w.Load.Users > 0 {
 		sample.User = 0
 	}
@@ -34,11 +37,25 @@ func (c *checker) templates(at, name string, w *Workload) {
 		sample.Room = "room-0"
 	}
 	runnable := c.feed(at+".feed", w.Feed, sample)
+	if w.Load.Session != nil {
+		sample.InSession = &Turn{Keeps: w.Protocol == SSE}
+	}
+	if w.Load.Trace != nil || w.Load.Shape != "" {
+		rows := c.openTrace(at, &w.Load)
+		runnable = runnable && (w.Load.Trace == nil || rows != nil)
+		sample.Lengths = NewLengths(w.Load.Shape, rows, name, c.scenario.Seed)
+	}
 	if r := w.Request; r != nil && !c.bad[at+".request"] {
-		c.method(at+".request", r)
-		c.path(at+".request.path", r.Path, sample, runnable)
-		c.headers(at+".request.headers", r.Headers, sample, runnable)
-		c.template(at+".request.body", r.Body, sample, runnable)
+		c.request(at+".request", r, sample, runnable)
+	}
+	c.stepTemplates(at, w, sample, runnable)
+	c.extracts(at+".extract", w.Request, w.Extract)
+	c.jobTemplates(at+".job", w, sample, runnable)
+	if w.Protocol == Retry {
+		c.attempts(at, w, sample, runnable)
+	}
+	if w.Protocol == Cron && w.Cron != nil && !c.bad[at+".cron"] {
+		c.cronTemplates(at, w, sample)
 	}
 	if r := w.Room; r != nil && !c.bad[at+".room"] {
 		c.path(at+".room.path", r.Path, sample, runnable)
@@ -48,6 +65,14 @@ func (c *checker) templates(at, name string, w *Workload) {
 			c.wrong(at+".room.path", "does not name the room: %d users in rooms of %d would all meet in one; write {{ .Room }}", w.Load.Users, r.Members)
 		}
 	}
+}
+
+// request checks a request line, headers and body.
+func (c *checker) request(at string, r *Request, sample *Data, runnable bool) {
+	c.method(at, r)
+	c.path(at+".path", r.Path, sample, runnable)
+	c.headers(at+".headers", r.Headers, sample, runnable)
+	c.template(at+".body", r.Body, sample, runnable)
 }
 
 // feed opens the feed and takes its first row into sample. False means that
@@ -89,6 +114,10 @@ func (c *checker) template(path, text string, sample *Data, run bool) (string, b
 		c.wrong(path, "bad template: %s%s", err, c.hint(err, sample))
 		return "", false
 	}
+	if strings.Contains(string(out), sampleSink) && !c.scenario.NeedsSink() {
+		c.wrong(path, "asks for the sink's address, and the scenario has no sink: add the key sink, as sink: {}")
+		return "", false
+	}
 	return string(out), true
 }
 
@@ -96,6 +125,9 @@ func (c *checker) template(path, text string, sample *Data, run bool) (string, b
 func (c *checker) hint(err error, sample *Data) string {
 	if !strings.Contains(err.Error(), "map has no entry for key") {
 		return ""
+	}
+	if strings.Contains(err.Error(), "<.Vars.") {
+		return varsHint(sample)
 	}
 	if sample.Feed == nil {
 		return "; the workload has no feed"
@@ -109,7 +141,12 @@ func (c *checker) hint(err error, sample *Data) string {
 }
 
 func (c *checker) path(path, text string, sample *Data, run bool) {
-	if c.good(path) && !strings.HasPrefix(text, "/") {
+	switch {
+	case !c.good(path):
+		return
+	case strings.HasPrefix(text, "{{") && len(sample.Vars) > 0: // an answer gives it, as in a Location
+		sample = withPaths(sample)
+	case !strings.HasPrefix(text, "/"):
 		c.wrong(path, `%q: a path begins with "/"`, text)
 		return
 	}

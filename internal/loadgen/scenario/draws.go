@@ -31,6 +31,12 @@ func draws(seed, purpose, seq uint64) *rand.PCG {
 	return rand.NewPCG(mix(seed^purpose), mix(mix(seq)^purpose))
 }
 
+// Draws returns the random source of the n-th use of one purpose: the same for the same
+// arguments, unrelated for others.
+func Draws(seed uint64, purpose string, n uint64) *rand.Rand {
+	return rand.New(draws(seed, hashOf(purpose), n))
+}
+
 // words is what random text is made of.
 var words = strings.Fields(`
 a the and of to in for with on from by about between into over under after before while

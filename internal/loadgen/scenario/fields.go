@@ -32,7 +32,11 @@ func enumOf(t reflect.Type) []string {
 	case reflect.TypeFor[Dialect]():
 		return []string{string(DialectAuto), string(DialectAnthropic), string(DialectOpenAI), string(DialectText)}
 	case reflect.TypeFor[Arrivals]():
-		return []string{string(ArrivalsConstant), string(ArrivalsPoisson), string(ArrivalsGamma)}
+		return []string{string(ArrivalsConstant), string(ArrivalsPoisson), string(ArrivalsGamma), string(ArrivalsBursty)}
+	case reflect.TypeFor[Shape]():
+		return []string{string(ShapeChat), string(ShapeCode), string(ShapeRAG), string(ShapeBursty)}
+	case reflect.TypeFor[TraceFormat]():
+		return []string{string(TraceAzure), string(TraceMooncake)}
 	case reflect.TypeFor[TargetFormat]():
 		return []string{string(TargetsHTTP), string(TargetsJSON)}
 	case reflect.TypeFor[CronAnchor]():
@@ -59,10 +63,10 @@ func formOf(t reflect.Type) string {
 		return rateForm
 	case reflect.TypeFor[SizeDist]():
 		return sizeForm
-	case reflect.TypeFor[ByteRate]():
-		return byteRateForm
 	case reflect.TypeFor[TimeDist]():
 		return timeDistForm
+	case reflect.TypeFor[ByteRate]():
+		return byteRateForm
 	case reflect.TypeFor[CountDist]():
 		return countDistForm
 	case reflect.TypeFor[Reply]():

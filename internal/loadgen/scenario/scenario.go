@@ -40,11 +40,22 @@ type Scenario struct {
 	Drain Duration `yaml:"drain,omitempty" json:"drain"`
 	// Sink is loadgen's own endpoint, which the target calls.
 	Sink *Sink `yaml:"sink,omitempty" json:"sink,omitempty"`
+	// Mix is a stream of arrivals that the workloads with a load.weight share.
+	Mix *Mix `yaml:"mix,omitempty" json:"mix,omitempty"`
 	// Workloads by name: lower-case letters, digits and "_".
 	Workloads map[string]*Workload `yaml:"workloads" json:"workloads"`
 	// Thresholds by metric ("<workload>.<metric>", as chat.ttft), each a list of
 	// conditions such as "p(95) < 800ms".
 	Thresholds map[string][]Threshold `yaml:"thresholds,omitempty" json:"thresholds,omitempty"`
+
+	// Environments by name: what changes where one of them is asked for.
+	Environments map[string]Environment `yaml:"environments,omitempty" json:"-"`
+	// Environment is the one that went over the file; empty without.
+	Environment string `yaml:"-" json:"environment,omitempty"`
+
+	// Secrets are the values of credentials that came from the environment, the longest
+	// first. They are never to be shown: see Scrub.
+	Secrets []string `yaml:"-" json:"-"`
 
 	// Dir is the folder of the file, which feed files are relative to; "." for a
 	// scenario that comes from elsewhere.
@@ -75,13 +86,17 @@ type Workload struct {
 	Load Load `yaml:"load,omitempty" json:"load"`
 	// Request is what an arrival sends, of any protocol but websocket and cron.
 	Request *Request `yaml:"request,omitempty" json:"request,omitempty"`
+	// Steps are several requests that an http workload's arrival makes one after the
+	// other, in place of Request.
+	Steps []Step `yaml:"steps,omitempty" json:"steps,omitempty"`
 	// Targets is a file of requests that an http workload sends in place of Request.
 	Targets *Targets `yaml:"targets,omitempty" json:"targets,omitempty"`
 	// Checks are what the answers of an http, background or retry workload must satisfy. Unless one of them
 	// is on the status, that must be 2xx or 3xx.
 	Checks []Check `yaml:"checks,omitempty" json:"checks,omitempty"`
 	// Extract takes values out of an answer by name, for later templates of the same
-	// arrival, which see them as {{ .Vars.name }}.
+	// arrival, which see them as {{ .Vars.name }}. In a cron workload the answer is that
+	// to register, and remove sees them.
 	Extract map[string]*Extract `yaml:"extract,omitempty" json:"extract,omitempty"`
 	// Job is the work that a background workload's requests leave behind.
 	Job *Job `yaml:"job,omitempty" json:"job,omitempty"`
@@ -96,6 +111,15 @@ type Workload struct {
 	FollowRedirects int `yaml:"follow_redirects,omitempty" json:"follow_redirects,omitempty"`
 	// Dialect of the event stream: anthropic, openai, text or auto (default).
 	Dialect Dialect `yaml:"dialect,omitempty" json:"dialect,omitempty"`
+	// Slow has clients of an sse workload read slowly.
+	Slow *SlowRead `yaml:"slow,omitempty" json:"slow,omitempty"`
+	// Leave has clients of an sse workload go away early.
+	Leave *Leave `yaml:"leave,omitempty" json:"leave,omitempty"`
+	// Resume has clients of an sse workload take up a stream that broke off.
+	Resume *Resume `yaml:"resume,omitempty" json:"resume,omitempty"`
+	// IdleTimeout is how long a client of an sse workload waits for the next byte of
+	// its stream, heartbeats among them; default: to the timeout.
+	IdleTimeout Duration `yaml:"idle_timeout,omitempty" json:"idle_timeout,omitempty"`
 	// Room is what a websocket workload joins.
 	Room *Room `yaml:"room,omitempty" json:"room,omitempty"`
 	// Feed supplies columns to templates, one row an arrival.
@@ -106,6 +130,12 @@ type Workload struct {
 	// HTTP2 asks for HTTP/2: on https by ALPN (always offered), on http by prior
 	// knowledge. Default false: HTTP/1.1 on http.
 	HTTP2 bool `yaml:"http2,omitempty" json:"http2,omitempty"`
+	// KeepAlive false has each request open a connection of its own; default true. Not
+	// of a websocket workload.
+	KeepAlive *bool `yaml:"keepalive,omitempty" json:"keepalive,omitempty"`
+	// Compression asks for answers compressed by gzip; checks look at what they hold.
+	// Default false. Of http, background and retry workloads.
+	Compression bool `yaml:"compression,omitempty" json:"compression,omitempty"`
 	// InsecureSkipVerify accepts any TLS certificate.
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify,omitempty" json:"insecure_skip_verify,omitempty"`
 	// Source is the addresses of this machine that connections come from, in turn:
@@ -139,8 +169,8 @@ const (
 	DialectText      Dialect = "text"
 )
 
-// Load says how arrivals come: exactly one of Rate, Stages, Sine (open model)
-// and Users (closed model).
+// Load says how arrivals come: exactly one of Rate, Stages, Sine, Trace, Weight (open
+// model) and Users (closed model).
 type Load struct {
 	// Rate is a constant arrival rate such as 50/s, 600/m or 10/h.
 	Rate Rate `yaml:"rate,omitempty" json:"rate,omitempty"`
@@ -149,7 +179,15 @@ type Load struct {
 	Stages []Stage `yaml:"stages,omitempty" json:"stages,omitempty"`
 	// Sine is a rate that swings about a mean.
 	Sine *Sine `yaml:"sine,omitempty" json:"sine,omitempty"`
-	// Arrivals is the process about the rate: constant (default), poisson or gamma.
+	// Trace is a file of arrivals to come again.
+	Trace *Trace `yaml:"trace,omitempty" json:"trace,omitempty"`
+	// Weight is the workload's share of the scenario's mix, against the other weights.
+	Weight float64 `yaml:"weight,omitempty" json:"weight,omitempty"`
+	// Shape is a preset of real traffic: chat-azure23, code-azure23, rag-long or
+	// bursty. It sets Arrivals, unless they are given, and the tokens that templates
+	// see as {{ .InputTokens }} and {{ .OutputTokens }}.
+	Shape Shape `yaml:"shape,omitempty" json:"shape,omitempty"`
+	// Arrivals is the process about the rate: constant (default), poisson, gamma or bursty.
 	Arrivals Arrivals `yaml:"arrivals,omitempty" json:"arrivals,omitempty"`
 	// CV is the coefficient of variation of a gamma process's gaps; above 1 is
 	// burstier than poisson. Required with gamma.
@@ -164,6 +202,9 @@ type Load struct {
 	Ramp Duration `yaml:"ramp,omitempty" json:"ramp,omitempty"`
 	// Think is a user's pause between an end and the next beginning.
 	Think Duration `yaml:"think,omitempty" json:"think,omitempty"`
+	// Session makes each arrival, or each beginning of a user, a session of several
+	// questions.
+	Session *Session `yaml:"session,omitempty" json:"session,omitempty"`
 }
 
 // Arrivals is an arrival process.
@@ -174,6 +215,8 @@ const (
 	ArrivalsConstant Arrivals = "constant"
 	ArrivalsPoisson  Arrivals = "poisson"
 	ArrivalsGamma    Arrivals = "gamma"
+	// ArrivalsBursty is several gamma processes at once whose rates differ widely.
+	ArrivalsBursty Arrivals = "bursty"
 )
 
 // A Stage moves the rate in a straight line from where it was (0 before the

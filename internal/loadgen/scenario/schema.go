@@ -21,7 +21,7 @@ import (
 // binary so that the schema's descriptions are their doc comments, wherever the
 // binary runs, and cannot differ from them.
 //
-//go:embed scenario.go room.go background.go cronjob.go retry.go sink.go
+//go:embed scenario.go background.go cronjob.go environment.go mix.go retry.go room.go session.go sink.go step.go stream.go trace.go
 var typesSource embed.FS
 
 // envPattern is a scalar that the environment fills in: its notation can only be
@@ -158,6 +158,8 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 			{Type: "string", Pattern: sharePattern, Examples: []any{"10%"}},
 			{Type: "string", Pattern: envPattern},
 		}}
+	case reflect.TypeFor[Environment]():
+		return &jsonschema.Schema{Type: "object"}
 	case reflect.TypeFor[SourceRange]():
 		return &jsonschema.Schema{Type: "string", Pattern: sourcePattern, Examples: []any{"127.0.0.2", "127.0.0.16/28"}}
 	case reflect.TypeFor[Threshold]():
@@ -214,6 +216,16 @@ func constrain(s *jsonschema.Schema) {
 		p.PropertyNames = &jsonschema.Schema{Pattern: strings.TrimSuffix(workloadPattern, "$") + `\..+$`}
 		p.AdditionalProperties.MinItems = &one
 	})
+	set(s.Definitions["Sink"], "upstreams", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: workloadPattern}
+	})
+	upstream := s.Definitions["Upstream"]
+	set(upstream, "replies", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(upstream, "odds", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: replyPattern}
+		p.MinProperties = &one
+	})
+	upstream.Not = &jsonschema.Schema{Required: []string{"replies", "odds"}}
 	load := s.Definitions["Load"]
 	set(load, "users", atLeast("1"))
 	set(load, "max_in_flight", atLeast("1"))
@@ -223,11 +235,20 @@ func constrain(s *jsonschema.Schema) {
 		{Required: []string{"rate"}, Not: anyOf("ramp", "think")},
 		{Required: []string{"stages"}, Not: anyOf("ramp", "think")},
 		{Required: []string{"sine"}, Not: anyOf("ramp", "think")},
+		{Required: []string{"trace"}, Not: anyOf("ramp", "think", "arrivals", "cv", "shape", "session")},
+		{Required: []string{"weight"}, Not: anyOf("ramp", "think")},
 		{Required: []string{"users"}, Not: anyOf("arrivals", "cv", "max_in_flight")},
 	}
 	gamma := &jsonschema.Schema{Properties: jsonschema.NewProperties(), Required: []string{"arrivals"}}
 	gamma.Properties.Set("arrivals", &jsonschema.Schema{Const: string(ArrivalsGamma)})
 	load.If, load.Then = gamma, &jsonschema.Schema{Required: []string{"cv"}}
+	set(load, "weight", func(p *jsonschema.Schema) { p.ExclusiveMinimum, p.Maximum = "0", json.Number(strconv.Itoa(maxWeight)) })
+	mix := s.Definitions["Mix"]
+	mix.OneOf, mix.If, mix.Then = oneOf("rate", "stages", "sine"), load.If, load.Then
+	set(mix, "cv", func(p *jsonschema.Schema) { p.ExclusiveMinimum = "0" })
+	set(mix, "stages", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Trace"], "speed", func(p *jsonschema.Schema) { p.ExclusiveMinimum = "0" })
+	set(s.Definitions["Trace"], "limit", atLeast("1"))
 
 	set(s.Definitions["Workload"], "source", func(p *jsonschema.Schema) { p.MinItems = &one })
 	set(s.Definitions["Connect"], "at_once", atLeast("1"))
@@ -235,6 +256,8 @@ func constrain(s *jsonschema.Schema) {
 	set(s.Definitions["Workload"], "follow_redirects", func(p *jsonschema.Schema) { p.Minimum, p.Maximum = "0", json.Number(strconv.Itoa(maxRedirects)) })
 
 	set(s.Definitions["Workload"], "checks", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Workload"], "steps", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Step"], "name", func(p *jsonschema.Schema) { p.Pattern = workloadPattern })
 	s.Definitions["Check"].OneOf = oneOf("status", "header", "json", "body")
 	atMostOne := oneOf("equals", "contains", "matches", "absent")
 	none := &jsonschema.Schema{Not: anyOf("equals", "contains", "matches", "absent")}
@@ -248,6 +271,16 @@ func constrain(s *jsonschema.Schema) {
 		}
 	}
 
+	s.Definitions["Extract"].OneOf = oneOf("header", "json")
+	set(s.Definitions["Workload"], "extract", func(p *jsonschema.Schema) { p.PropertyNames = &jsonschema.Schema{Pattern: varPattern} })
+	correlation := s.Definitions["Correlation"]
+	correlation.OneOf = append(oneOf("header", "query", "json"), &jsonschema.Schema{Not: anyOf("header", "query", "json")})
+	set(correlation, "query", func(p *jsonschema.Schema) { p.MinLength = &one })
+	s.Definitions["Job"].Not = &jsonschema.Schema{Required: []string{"callback", "poll"}}
+	for _, def := range []string{"Extract", "Correlation"} {
+		set(s.Definitions[def], "header", func(p *jsonschema.Schema) { p.Pattern = tokenPattern })
+	}
+
 	header := func(p *jsonschema.Schema) {
 		p.PropertyNames = &jsonschema.Schema{Pattern: tokenPattern}
 		p.AdditionalProperties = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
@@ -257,6 +290,10 @@ func constrain(s *jsonschema.Schema) {
 		set(s.Definitions[def], "headers", header)
 		set(s.Definitions[def], "path", path)
 	}
+	set(s.Definitions["Poll"], "request", func(p *jsonschema.Schema) {
+		p.Description += " Its path may be one that the answer gave: {{ .Vars.name }}."
+	})
+	set(s.Definitions["Request"], "path", func(p *jsonschema.Schema) { p.Pattern = `^(/|\$\{|\{\{)` })
 	room := s.Definitions["Room"]
 	set(room, "members", atLeast("2"))
 	set(room, "publishers", atLeast("1"))
@@ -303,7 +340,7 @@ func whenProtocol(p Protocol) *jsonschema.Schema {
 		then.Properties = jsonschema.NewProperties()
 		then.Properties.Set("load", load)
 	case HTTP:
-		then.OneOf = oneOf("request", "targets")
+		then.OneOf = oneOf("request", "steps", "targets")
 	}
 	return &jsonschema.Schema{If: is, Then: then}
 }

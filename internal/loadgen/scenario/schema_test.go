@@ -65,16 +65,29 @@ func TestPublishedSchema(t *testing.T) {
 
 func TestShippedScenarios(t *testing.T) {
 	s := compiledSchema(t)
-	files, err := filepath.Glob(shipped + "*.yaml")
-	if err != nil || len(files) < 3 {
+	for folder, depth := range map[string]string{"": "./", "examples/": "../", "examples/deno/": "../../"} {
+		t.Run(folder, func(t *testing.T) { checkShipped(t, s, folder, depth) })
+	}
+}
+
+// checkShipped reads the files of one folder; depth leads from there to the schema. A
+// file is named as its run; in a folder of the examples, the run has the folder's name before it.
+func checkShipped(t *testing.T, s *jsonschema.Schema, folder, depth string) {
+	t.Helper()
+	files, err := filepath.Glob(shipped + folder + "*.yaml")
+	if err != nil || len(files) == 0 {
 		t.Fatalf("shipped scenarios: %v, %v", files, err)
+	}
+	prefix := ""
+	if base := filepath.Base(folder); folder != "" && base != "examples" {
+		prefix = base + "-"
 	}
 	for _, file := range files {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(string(src), "# yaml-language-server: $schema=./scenario.schema.json\n") {
+		if !strings.HasPrefix(string(src), "# yaml-language-server: $schema="+depth+"scenario.schema.json\n") {
 			t.Errorf("%s does not name its schema first", file)
 		}
 		if err := bySchema(s, string(src)); err != nil {
@@ -85,7 +98,7 @@ func TestShippedScenarios(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if want := strings.TrimSuffix(filepath.Base(file), ".yaml"); sc.Name != want {
+		if want := prefix + strings.TrimSuffix(filepath.Base(file), ".yaml"); sc.Name != want {
 			t.Errorf("%s is named %q", file, sc.Name)
 		}
 	}
@@ -95,7 +108,7 @@ func TestShippedScenarios(t *testing.T) {
 // need the whole file, another file, or the metrics of the drivers.
 func TestSchemaRefusesBadFiles(t *testing.T) {
 	s := compiledSchema(t)
-	beyond := map[string]bool{"bad_template.yaml": true, "missing_feeder.yaml": true}
+	beyond := map[string]bool{"bad_template.yaml": true, "missing_feeder.yaml": true, "sink_absent.yaml": true}
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -128,6 +141,10 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 	api := func(keys string) string {
 		return "body: x}\n  api: {protocol: http, load: {rate: 5/s}, " + keys + "}\n  last:\n    protocol: sse\n    load: {rate: 1/s}\n    request: {path: /"
 	}
+	// job is the same with a background workload's.
+	job := func(job string) string {
+		return strings.Replace(api("request: {path: /}, extract: {job: {json: $.id}}, job: "+job), "protocol: http", "protocol: background", 1)
+	}
 	check("small", small, true)
 	check("full", full, true)
 	for _, tc := range []struct {
@@ -148,6 +165,25 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 
 		{"body: x", "body: x}\n  api:\n    protocol: http\n    load: {rate: 5/s}\n    http2: true\n    follow_redirects: 20\n    request: {path: /}\n    checks: [" + checks + "]\n  last:\n    protocol: sse\n    load: {rate: 1/s}\n    request: {path: /", true},
 		{"body: x", api("targets: {file: targets/plain.txt, format: http, order: random}"), true},
+
+		{"body: x", api("request: {path: /}, extract: {a: {header: X-A}, b_2: {json: $.b}}"), true},
+		{"body: x", job("{}"), true},
+		{"body: x", job("{callback: {}, failed: {json: {path: $.error}}, deadline: 1m}"), true},
+		{"body: x", job("{callback: {header: X-Job, id: '{{ .Vars.job }}'}}"), true},
+		{"body: x", job("{callback: {json: '$.text'}}"), true},
+		{"body: x", job("{poll: {request: {path: '{{ .Vars.job }}'}, done: {status: 200}}}"), true},
+		{"body: x", job("{poll: {request: {path: '/{{ .Vars.job }}'}, every: 1s, done: {status: 200}}}"), true},
+
+		{"body: x", api("request: {path: /}, extract: {a: {}}"), false},
+		{"body: x", api("request: {path: /}, extract: {2a: {header: X-A}}"), false},
+		{"body: x", api("request: {path: /}, extract: {a: {header: X-A, json: $.a}}"), false},
+		{"body: x", api("request: {path: /}, job: {}"), false},
+		{"body: x", job("{callback: {header: X-A, query: a}}"), false},
+		{"body: x", job("{callback: {}, poll: {request: {path: /}, done: {status: 200}}}"), false},
+		{"body: x", job("{poll: {request: {path: /}}}"), false},
+		{"body: x", job("{poll: {request: {path: /}, done: {}}}"), false},
+		{"body: x", job("{failed: {}}"), false},
+		{"body: x", job("{deadline: 5}"), false},
 
 		{"body: x", api("request: {path: /}, targets: {file: targets/plain.txt}"), false},
 		{"body: x", api("follow_redirects: 1"), false},
@@ -174,7 +210,7 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		{"rate: 5/s", "rate: 5/s, users: 2", false},
 		{"rate: 5/s", "rate: 5/s, think: 1s", false},
 		{"rate: 5/s", "rate: 5/s, arrivals: gamma", false},
-		{"rate: 5/s", "rate: 5/s, arrivals: bursty", false},
+		{"rate: 5/s", "rate: 5/s, arrivals: lumpy", false},
 		{"rate: 5/s", "rate: 5/s, arrivals: gamma, cv: 0", false},
 		{"rate: 5/s", "rate: 5/s, max_in_flight: 0", false},
 		{"rate: 5/s", "stages: []", false},

@@ -36,16 +36,26 @@ type Data struct {
 	Ref string
 	// Vars is what was extracted from earlier answers of the arrival.
 	Vars map[string]string
+	// Lengths are the tokens of the workload's arrivals; nil without a shape or trace.
+	Lengths *Lengths
+	// InSession is the arrival's place in a session; nil without one.
+	InSession *Turn
 }
 
-// Prompt is the feed's column "prompt", or else a question of 10 to 60 words
-// made up for this arrival: the same for the same seed, workload and sequence
-// number.
+// Prompt is the feed's column "prompt", or else a text made up for this arrival:
+// the same for the same seed, workload and sequence number. With a shape or trace
+// it has four characters for each of its tokens; else it is a question of 10 to 60
+// words.
 func (d *Data) Prompt() string {
 	if p, ok := d.Feed["prompt"]; ok {
 		return p
 	}
-	return drawPrompt(rand.New(draws(d.Seed, hashOf("prompt", d.Workload), d.Seq)))
+	rng := rand.New(draws(d.Seed, hashOf("prompt", d.Workload), d.Seq))
+	if d.Lengths != nil {
+		in, _ := d.Lengths.At(d.Seq)
+		return drawText(rng, charactersPerToken*in)
+	}
+	return drawPrompt(rng)
 }
 
 // A Template is a path, header value or body with actions in it, in the

@@ -4,25 +4,39 @@
 //
 // A Sink listens on one address. What is called below /NAME/ goes to the handler of
 // that name, which is told of each call, with the instants at which its bytes came,
-// and says what is answered. It knows neither runs nor scenarios.
+// and says what is answered. A Script says it for an upstream, by what a scenario has
+// of it: statuses in turn or by chance, delays, resets, hangs, an outage, the stream of
+// an LLM API. The package knows no run.
+//
+// It speaks HTTP/1.1 and HTTP/1.0 without TLS, by a loop of its own: a connection is
+// one goroutine, which reads a request, asks its handler and writes the answer. That is
+// so for the sake of the instants. net/http's server reads ahead while a handler is at
+// work, one byte, and the stamp of that byte is not that of the rest; here each request
+// knows the reads that it came by (see arrivals).
+//
+// Everything that comes is counted, also what has no handler, was cut short or was
+// refused; Take hands the counts over.
 package sink
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/edgeload/edgeload/internal/loadgen/rxtime"
 )
 
-// maxBody bounds what is read of a call's body.
-const maxBody = 1 << 20
+// defaultMaxConns is how many connections a sink holds where nothing else is said.
+const defaultMaxConns = 20_000
+
+// acceptPause is how long no connection is accepted after one could not be, as where
+// the process has no descriptor left.
+const acceptPause = 10 * time.Millisecond
 
 // Options say where a sink listens. The zero value takes a free port of 127.0.0.1.
 type Options struct {
@@ -31,58 +45,36 @@ type Options struct {
 	// URL is the address under which the target reaches the sink; default http://
 	// and what is listened on.
 	URL string
+	// MaxConns is how many connections are held at once; one more is closed and
+	// counted. Default 20,000.
+	MaxConns int
 }
 
 // A Sink is an HTTP server on one address. Any number of goroutines may use one.
 type Sink struct {
-	url    string
-	server *http.Server
-	served chan error
+	url      string
+	maxConns int
+	listener net.Listener
+	clock    *rxtime.Clock
+	release  func() // of the kernel's stamps
+	ctx      context.Context
+	cancel   context.CancelFunc
+	tasks    sync.WaitGroup
+	account  account
 
 	mu       sync.RWMutex
-	handlers map[string]Handler
+	handlers map[string]*registration
+
+	connsMu sync.Mutex
+	conns   map[net.Conn]struct{}
 }
 
-// A Handler is told of the calls of one name, from any number of goroutines at once.
-type Handler interface {
-	// Serve says what is answered to c, which is not used after its return.
-	Serve(c *Call) Answer
-}
-
-// A Call is a request that came.
-type Call struct {
-	Method string
-	// Rest is the path behind the name, without a slash before it.
-	Rest   string
-	Query  url.Values
-	Header http.Header
-	Body   []byte // at most 1 MiB; what is longer is answered 413 and not handed on
-	// First and Whole are when its first and its last byte arrived, in this process's
-	// clock: by the kernel's stamp where Kernel, else by the return of the read.
-	First, Whole time.Time
-	Kernel       bool
-	// Context ends when the caller has gone or the sink is closed.
-	Context context.Context
-}
-
-// An Answer is what the caller gets. The zero value is 200 with a small JSON object.
-type Answer struct {
-	// Status; default 200.
-	Status int
-	// Header beside what the status needs.
-	Header http.Header
-	// Body, with Content-Type application/json unless Header says otherwise. Not used
-	// with Write.
-	Body []byte
-	// After is how long after the call's last byte the answer is begun.
-	After time.Duration
-	// Reset cuts the connection with a TCP reset in place of an answer.
-	Reset bool
-	// Hang leaves the caller without an answer until it gives up or the sink closes.
-	Hang bool
-	// Write, where set, writes the body piece by piece; flush sends what was written.
-	// An error of w or of ctx ends it and cuts the answer.
-	Write func(ctx context.Context, w io.Writer, flush func() error) error
+// A registration is a handler under its name.
+type registration struct {
+	Handler
+	calls *atomic.Int64
+	ctx   context.Context // of its calls
+	under sync.WaitGroup  // one a call, until it is over
 }
 
 // Open listens. Close must be called on the sink it returns.
@@ -90,124 +82,121 @@ func Open(o Options) (*Sink, error) {
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:0"
 	}
+	if o.MaxConns == 0 {
+		o.MaxConns = defaultMaxConns
+	}
 	listener, err := net.Listen("tcp", o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("open the sink: %w", err)
 	}
-	s := &Sink{url: strings.TrimSuffix(o.URL, "/"), served: make(chan error, 1), handlers: make(map[string]Handler)}
-	if s.url == "" {
-		s.url = "http://" + listener.Addr().String()
+	if o.URL == "" {
+		o.URL = "http://" + listener.Addr().String()
 	}
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
-	go func() { s.served <- s.server.Serve(listener) }()
+	s := newSink(o, listener)
+	s.tasks.Go(s.accept)
 	return s, nil
+}
+
+// newSink returns a sink that accepts nothing yet.
+func newSink(o Options, listener net.Listener) *Sink {
+	s := &Sink{
+		url: strings.TrimSuffix(o.URL, "/"), maxConns: o.MaxConns, listener: listener,
+		clock: rxtime.NewClock(), release: rxtime.Hold(),
+		handlers: make(map[string]*registration), conns: make(map[net.Conn]struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
 }
 
 // URL is the sink's address, without a slash at its end.
 func (s *Sink) URL() string { return s.url }
 
-// Close ends the calls under way and stops listening.
+// Close ends the calls under way and stops listening. It returns when nothing of the
+// sink is left.
 func (s *Sink) Close() error {
-	err := s.server.Close()
-	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
+	s.cancel()
+	err := s.listener.Close()
+	s.connsMu.Lock()
+	for c := range s.conns {
+		_ = c.Close() // who serves it notices
 	}
-	return err
+	s.connsMu.Unlock()
+	s.tasks.Wait()
+	s.release()
+	if err != nil {
+		return fmt.Errorf("close the sink: %w", err)
+	}
+	return nil
 }
 
 // Handle gives the calls below /name/ to h, until remove is called. One name has one
-// handler.
+// handler. remove ends the calls of the name that are not answered yet, and returns
+// when none is under way any more; it is called once, and not by Serve.
 func (s *Sink) Handle(name string, h Handler) (remove func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.handlers[name] != nil {
 		return nil, fmt.Errorf("the sink's name %q is taken", name)
 	}
-	s.handlers[name] = h
+	ctx, cancel := context.WithCancel(s.ctx)
+	r := &registration{Handler: h, calls: s.account.of(name), ctx: ctx}
+	s.handlers[name] = r
 	return func() {
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		delete(s.handlers, name)
+		s.mu.Unlock()
+		cancel()
+		r.under.Wait()
 	}, nil
 }
 
-// ServeHTTP hands one call to its handler and answers it. A name without a handler is
-// answered 404.
-func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	first := time.Now()
-	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+// enter counts a call of a name in; nil where it has no handler. under.Done must
+// follow.
+func (s *Sink) enter(name string) *registration {
 	s.mu.RLock()
-	h := s.handlers[name]
-	s.mu.RUnlock()
-	if h == nil {
-		http.Error(w, fmt.Sprintf("nothing listens at /%s", name), http.StatusNotFound)
-		return
+	defer s.mu.RUnlock()
+	r := s.handlers[name]
+	if r == nil {
+		s.account.stray(name)
+		return nil
 	}
-	var body bytes.Buffer
-	if n, err := body.ReadFrom(io.LimitReader(r.Body, maxBody+1)); err != nil || n > maxBody {
-		http.Error(w, "the body is too long, or was cut", http.StatusRequestEntityTooLarge)
-		return
-	}
-	a := h.Serve(&Call{
-		Method: r.Method, Rest: rest, Query: r.URL.Query(), Header: r.Header, Body: body.Bytes(),
-		First: first, Whole: time.Now(), Context: r.Context(),
-	})
-	s.answer(w, r, a)
+	r.calls.Add(1)
+	r.under.Add(1)
+	return r
 }
 
-// answer does what a says.
-func (s *Sink) answer(w http.ResponseWriter, r *http.Request, a Answer) {
-	if a.After > 0 {
-		timer := time.NewTimer(a.After)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-r.Context().Done():
+// accept takes connections until the listener is closed.
+func (s *Sink) accept() {
+	for {
+		c, err := s.listener.Accept()
+		switch {
+		case err == nil:
+			s.take(c)
+		case s.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return
+		default:
+			s.account.refused.Add(1)
+			onTime(s.ctx, time.Now().Add(acceptPause))
 		}
 	}
-	switch {
-	case a.Hang:
-		<-r.Context().Done()
-		return
-	case a.Reset:
-		reset(w)
-		return
-	}
-	header := w.Header()
-	for name, values := range a.Header {
-		header[name] = values
-	}
-	if header.Get("Content-Type") == "" {
-		header.Set("Content-Type", "application/json")
-	}
-	status := a.Status
-	if status == 0 {
-		status = http.StatusOK
-	}
-	w.WriteHeader(status)
-	if a.Write != nil {
-		flush := http.NewResponseController(w).Flush
-		if err := a.Write(r.Context(), w, flush); err != nil {
-			panic(http.ErrAbortHandler)
-		}
-		return
-	}
-	body := a.Body
-	if body == nil && status >= http.StatusOK && status != http.StatusNoContent && status != http.StatusNotModified {
-		body = []byte("{\"ok\":" + map[bool]string{true: "true", false: "false"}[status < http.StatusBadRequest] + "}\n")
-	}
-	_, _ = w.Write(body) // the caller may have gone
 }
 
-// reset cuts the connection with a TCP reset.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil { // HTTP/2, where the stream is what can be reset
-		panic(http.ErrAbortHandler)
+// take serves a connection, if there is room for it.
+func (s *Sink) take(c net.Conn) {
+	s.connsMu.Lock()
+	defer s.connsMu.Unlock()
+	if s.ctx.Err() != nil || len(s.conns) >= s.maxConns {
+		s.account.refused.Add(1)
+		_ = c.Close() // nothing was said on it
+		return
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // closing then sends a reset
-	}
-	_ = conn.Close()
+	s.account.connections.Add(1)
+	s.conns[c] = struct{}{}
+	s.tasks.Go(func() {
+		newConn(s, c).serve()
+		s.connsMu.Lock()
+		delete(s.conns, c)
+		s.connsMu.Unlock()
+		_ = c.Close() // whatever was to be said has been
+	})
 }

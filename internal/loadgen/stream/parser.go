@@ -23,6 +23,8 @@ type Event struct {
 	Data []byte
 	// ID is the last event ID, which persists from event to event.
 	ID []byte
+	// OwnID says that the event itself had an id.
+	OwnID bool
 	// Comment is the text of the last comment line within this event's block,
 	// after the colon; empty where there was none.
 	Comment []byte
@@ -44,7 +46,7 @@ type Parser struct {
 	// The block so far. What lies within one chunk is used where it lies, so that
 	// an event which comes whole, as most do, is not copied.
 	data, kind, comment block
-	hasData             bool
+	hasData, hasID      bool
 
 	begun  bool // past the byte order mark, or past where it would be
 	bom    int  // bytes of the byte order mark seen
@@ -52,6 +54,7 @@ type Parser struct {
 
 	retryMillis int64
 	hasRetry    bool
+	heartbeats  int64
 	err         error
 }
 
@@ -106,6 +109,9 @@ func emptied(b []byte) []byte {
 // Retry returns the reconnection time the stream last asked for, in
 // milliseconds, or false where it asked for none.
 func (p *Parser) Retry() (millis int64, ok bool) { return p.retryMillis, p.hasRetry }
+
+// Heartbeats returns how many blocks of comments alone there were since Reset.
+func (p *Parser) Heartbeats() int64 { return p.heartbeats }
 
 // Feed takes the next bytes of the stream, split anywhere, and calls emit for
 // each event they complete. An event that the stream's end leaves unfinished is
@@ -244,7 +250,7 @@ func (p *Parser) takeLine(line []byte, emit func(Event)) error {
 		p.kind.text = value
 	case "id":
 		if bytes.IndexByte(value, 0) < 0 {
-			p.id = append(p.id[:0], value...)
+			p.id, p.hasID = append(p.id[:0], value...), true
 		}
 	case "retry":
 		p.retry(value)
@@ -275,10 +281,13 @@ func (p *Parser) retry(value []byte) {
 // dispatch ends a block: it emits the event unless there was no data, and
 // forgets everything but the ID.
 func (p *Parser) dispatch(emit func(Event)) {
-	if p.hasData {
-		emit(Event{Type: p.kind.text, Data: p.data.text, ID: p.id, Comment: p.comment.text})
+	switch {
+	case p.hasData:
+		emit(Event{Type: p.kind.text, Data: p.data.text, ID: p.id, OwnID: p.hasID, Comment: p.comment.text})
+	case len(p.comment.text) > 0:
+		p.heartbeats++
 	}
-	p.hasData = false
+	p.hasData, p.hasID = false, false
 	p.data.clear()
 	p.kind.clear()
 	p.comment.clear()

@@ -8,7 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -61,6 +64,47 @@ func helper(what string, args []string) error {
 		c := exec.Command(os.Args[0], "serve", args[0], "200")
 		c.Stdout, c.Stderr = os.Stdout, os.Stderr
 		return c.Start()
+	case "burn": // D: use so much CPU, say so, and wait
+		burn(args[0])
+		fmt.Println("burnt")
+		<-ctx.Done()
+		return nil
+	case "spend": // D: use so much CPU and end
+		burn(args[0])
+		return nil
+	case "forks": // N D: N children one after the other, each spends D and ends; say so, and wait
+		for range number(args[0]) {
+			if err := exec.Command(os.Args[0], "spend", args[1]).Run(); err != nil {
+				return err
+			}
+		}
+		fmt.Println("burnt")
+		<-ctx.Done()
+		return nil
+	case "hold": // MIB FDS THREADS: hold them, say so, and wait
+		held := hold(number(args[0])<<20, number(args[1]), number(args[2]))
+		fmt.Println("holding")
+		<-ctx.Done()
+		runtime.KeepAlive(held)
+		return nil
+	case "daemon": // D: leave one behind in a session of its own, whose parent ends at once, and wait
+		c := exec.Command(os.Args[0], "daemonise", args[0])
+		c.Stdout = os.Stdout
+		if err := c.Run(); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	case "daemonise":
+		c := exec.Command(os.Args[0], "daemonised", args[0])
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		c.Stdout = os.Stdout
+		return c.Start()
+	case "daemonised": // D: use so much CPU, say so with the own number, and wait
+		burn(args[0])
+		fmt.Println("daemon", os.Getpid())
+		<-ctx.Done()
+		return nil
 	case "parent": // ADDR: put a server under test, say so, and wait to be killed
 		p, err := Start(ctx, Options{Command: []string{os.Args[0], "stubborn", args[0]}, Ready: "http://" + args[0]})
 		if err != nil {
@@ -71,6 +115,64 @@ func helper(what string, args []string) error {
 		return ctx.Err()
 	}
 	return fmt.Errorf("unknown helper %q", what)
+}
+
+// burn uses so much CPU time, of all threads.
+func burn(d string) {
+	want, err := time.ParseDuration(d)
+	if err != nil {
+		panic(err)
+	}
+	for {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			panic(err)
+		}
+		if time.Duration(u.Utime.Nano()+u.Stime.Nano()) >= want {
+			return
+		}
+	}
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// hold returns touched memory and open files, and leaves threads behind.
+func hold(bytes, fds, threads int) any {
+	var memory []byte
+	if bytes > 0 { // not Go's heap, which the race detector doubles and more
+		var err error
+		if memory, err = syscall.Mmap(-1, 0, bytes, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE); err != nil {
+			panic(err)
+		}
+	}
+	for i := 0; i < len(memory); i += 1024 {
+		memory[i] = 1
+	}
+	var files []*os.File
+	for range fds {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			panic(err)
+		}
+		files = append(files, f)
+	}
+	var locked sync.WaitGroup
+	for range threads {
+		locked.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			locked.Done()
+			select {}
+		}()
+	}
+	locked.Wait()
+	return []any{memory, files}
 }
 
 func serve(ctx context.Context, addr, status string) error {

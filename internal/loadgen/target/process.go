@@ -20,9 +20,14 @@ const (
 	groupPause  = 10 * time.Millisecond // between two looks at whether the group is gone
 )
 
+// markName is the variable by which the processes of one tree are known.
+const markName = "EDGELOAD_STARTED"
+
 // A Process is a running server. Any number of goroutines may use one at once.
 type Process struct {
 	cmd         *exec.Cmd
+	command     string // as given, without credentials
+	mark        string // NAME=value in the environment of all that it starts
 	stopTimeout time.Duration
 	output      tail
 	read        *os.File      // our end of the process's output
@@ -72,6 +77,8 @@ func startProcess(argv []string, o Options) (*Process, error) {
 	}
 	p := &Process{
 		cmd:         exec.Command(argv[0], argv[1:]...),
+		command:     o.name(),
+		mark:        fmt.Sprintf("%s=%d-%d", markName, os.Getpid(), time.Now().UnixNano()),
 		stopTimeout: o.StopTimeout,
 		output:      tail{also: o.Output},
 		read:        read,
@@ -79,7 +86,7 @@ func startProcess(argv []string, o Options) (*Process, error) {
 		exited:      make(chan struct{}),
 	}
 	p.cmd.Dir = o.Dir
-	p.cmd.Env = append(p.cmd.Environ(), o.Env...)
+	p.cmd.Env = append(append(p.cmd.Environ(), o.Env...), p.mark)
 	// A file, not a writer: os/exec would wait for the output to end and so for
 	// everything that holds it.
 	p.cmd.Stdout, p.cmd.Stderr = write, write

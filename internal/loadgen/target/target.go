@@ -5,6 +5,8 @@
 // standard output and error are read as they come; the last of them is kept,
 // because that is what explains a server that would not start.
 //
+// While a run goes on, a Sampler reads what the whole process tree uses.
+//
 // It knows nothing of drivers: what is sent to the server is not its affair.
 package target
 
@@ -33,7 +35,8 @@ type Options struct {
 	// Shell is a line for sh -c. A line that is one plain command replaces the
 	// shell, so that its exit status and signals are the command's own.
 	Shell string
-	// Env is added to this process's environment, as KEY=value.
+	// Env is added to this process's environment, as KEY=value. The server finds
+	// EDGELOAD_STARTED there besides, by which its processes are known.
 	Env []string
 	// Dir is the working directory; default this process's own.
 	Dir string
@@ -52,7 +55,7 @@ type Options struct {
 
 // A StartError is why a server could not be put under test.
 type StartError struct {
-	Command string
+	Command string // without credentials
 	Err     error
 	Output  string // the last of what it wrote
 }
@@ -68,6 +71,14 @@ func (e *StartError) Error() string {
 
 // Unwrap returns the reason.
 func (e *StartError) Unwrap() error { return e.Err }
+
+// name is the command for people: as given, without credentials.
+func (o Options) name() string {
+	if o.Shell != "" {
+		return Redacted(o.Shell)
+	}
+	return Redacted(strings.Join(o.Command, " "))
+}
 
 // lastLine returns the last line of s that is not blank, cut to a length that
 // an error can hold.
@@ -93,10 +104,7 @@ func Start(ctx context.Context, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := o.Shell
-	if name == "" {
-		name = strings.Join(o.Command, " ")
-	}
+	name := o.name()
 	if o.ReadyTimeout <= 0 {
 		o.ReadyTimeout = DefaultReadyTimeout
 	}
