@@ -18,6 +18,7 @@ import (
 type runFlags struct {
 	scenarioFlags
 	envelope envelopeFlag
+	sink     sinkFlags
 	out      string
 	start    string
 	ready    string
@@ -123,6 +124,7 @@ func newRun(env env) *cobra.Command {
 	}
 	f.register(cmd)
 	f.envelope.register(cmd)
+	f.sink.register(cmd)
 	cmd.Flags().StringVar(&f.out, "out", "reports", "folder that the run's own folder is written to")
 	cmd.Flags().StringVar(&f.start, "start", "", "`command` that starts the server under test; it is stopped after the run")
 	cmd.Flags().StringVar(&f.ready, "ready", "", "`URL` that answers 2xx once the started server is ready")
@@ -153,15 +155,20 @@ func (f *runFlags) run(cmd *cobra.Command, paths []string, env env) (err error) 
 	if err != nil {
 		return err
 	}
+	own, err := f.sink.open(scenarios)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeSink(own, cmd.ErrOrStderr())) }()
 	var under *server
 	if f.start != "" {
-		if under, err = startServer(ctx, "start the server under test", target.Options{Shell: f.start, Ready: f.ready}); err != nil {
+		if under, err = startServer(ctx, "start the server under test", target.Options{Shell: f.start, Env: sinkEnv(own), Ready: f.ready}); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, under.stop(ctx)) }()
 	}
 	console := newConsole(cmd, env, f.quiet)
-	return measureAll(ctx, scenarios, conditions{envelope, f.spin, under}, console, func(res *result.Result, files map[string][]byte) error {
+	return measureAll(ctx, scenarios, conditions{envelope, f.spin, under, own}, console, func(res *result.Result, files map[string][]byte) error {
 		dir, err := result.SaveRun(f.out, res.ID, files)
 		if dir == "" {
 			return err

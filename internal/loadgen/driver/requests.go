@@ -123,12 +123,31 @@ func (h *requests) data(run *engine.Run, a engine.Arrival) *scenario.Data {
 // not to be changed.
 func (h *requests) build(run *engine.Run, a engine.Arrival) (*http.Request, error) {
 	if h.template != nil {
-		return h.template.build(context.Background(), h.data(run, a))
+		return h.buildFor(h.data(run, a))
 	}
-	req := h.built[0]
 	if h.targets != nil {
-		req = h.built[h.targets.Index(a.Seq)]
+		return again(h.built[h.targets.Index(a.Seq)])
 	}
+	return again(h.built[0])
+}
+
+// dataBehind is what they see behind the answer to a, out of which vars were taken.
+func (h *requests) dataBehind(run *engine.Run, a engine.Arrival, vars map[string]string) *scenario.Data {
+	data := h.data(run, a)
+	data.Vars = vars
+	return data
+}
+
+// buildFor makes the request that is not of a target file, for d.
+func (h *requests) buildFor(d *scenario.Data) (*http.Request, error) {
+	if h.template == nil {
+		return again(h.built[0])
+	}
+	return h.template.build(context.Background(), d)
+}
+
+// again is a request that was built once, to be sent once more.
+func again(req *http.Request) (*http.Request, error) {
 	if req.GetBody == nil {
 		return req, nil
 	}

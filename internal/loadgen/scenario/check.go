@@ -138,6 +138,11 @@ func (c *checker) complete() {
 			}
 		}
 	}
+	if s.Sink != nil {
+		for name, u := range s.Sink.Upstreams {
+			c.completeUpstream("sink.upstreams."+name, u)
+		}
+	}
 	for name, w := range s.Workloads {
 		if w != nil {
 			c.completeWorkload("workloads."+name, w)
@@ -179,9 +184,13 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 	if w.Job != nil {
 		c.completeJob(at+".job", w.Job)
 	}
-	if w.Cron != nil {
-		c.completeCron(at+".cron", w.Cron)
+	if w.Policy != nil {
+		c.completePolicy(at+".policy", w.Policy)
 	}
+	if w.Cron != nil {
+		c.completeCron(at+".cron", w)
+	}
+	c.completeUpstream(at+".upstream", w.Upstream)
 	if w.Feed != nil && w.Feed.Order == "" {
 		w.Feed.Order = FeedSequential
 	}
@@ -230,6 +239,9 @@ func (c *checker) check() {
 	}
 	if c.good("workloads") && len(s.Workloads) == 0 {
 		c.wrong("workloads", "want at least one workload")
+	}
+	if s.Sink != nil && !c.bad["sink"] {
+		c.sink("sink", s.Sink)
 	}
 	c.mix()
 	for name, w := range s.Workloads {

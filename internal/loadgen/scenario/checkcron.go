@@ -34,18 +34,23 @@ func (j *CronJob) zone() (*time.Location, error) {
 }
 
 // completeCron puts the defaults of a cron workload in.
-func (c *checker) completeCron(at string, j *CronJob) {
+func (c *checker) completeCron(at string, w *Workload) {
+	j := w.Cron
 	if j.Timezone == "" && !c.given(at+".timezone") {
 		j.Timezone = "UTC"
 	}
 	if j.Anchor == "" && !c.given(at+".anchor") {
 		j.Anchor = AnchorEpoch
 	}
+	schedule, err := j.Parse()
 	if !c.given(at + ".missed") {
 		j.Missed = Duration(mostMissed)
-		if s, err := j.Parse(); err == nil {
-			j.Missed = Duration(min(mostMissed, s.ShortestGap()))
+		if err == nil {
+			j.Missed = Duration(min(mostMissed, schedule.ShortestGap()))
 		}
+	}
+	if err == nil { // so many may wait for their call at once, and one between two others
+		w.Load.MaxInFlight = int(time.Duration(j.Missed)/schedule.ShortestGap()) + 2
 	}
 	if !c.given("drain") {
 		c.scenario.Drain = max(c.scenario.Drain, j.Missed+Duration(time.Second))

@@ -25,6 +25,13 @@ func (c *checker) http(at string, w *Workload) {
 	case len(sources) == 0:
 		c.wrong(at+".request", "protocol %s wants request, steps or targets", HTTP)
 	}
+	if w.Compression && w.Request != nil {
+		for name := range w.Request.Headers {
+			if strings.EqualFold(name, "Accept-Encoding") {
+				c.wrongKey(at+".compression", "sets Accept-Encoding itself; leave out the header")
+			}
+		}
+	}
 	c.within(at+".follow_redirects", w.FollowRedirects, 0, maxRedirects)
 	if t := w.Targets; t != nil && !c.bad[at+".targets"] {
 		c.targets(at, t)

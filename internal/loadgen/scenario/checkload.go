@@ -69,12 +69,8 @@ func (c *checker) workload(at, name string, w *Workload) {
 	if w.Room != nil && !c.bad[at+".room"] {
 		c.room(at+".room", w)
 	}
-	if w.Compression && w.Request != nil {
-		for name := range w.Request.Headers {
-			if strings.EqualFold(name, "Accept-Encoding") {
-				c.wrongKey(at+".compression", "sets Accept-Encoding itself; leave out the header")
-			}
-		}
+	if w.Upstream != nil && !c.bad[at+".upstream"] {
+		c.upstream(at+".upstream", w.Upstream)
 	}
 	c.stream(at, w)
 	c.steps(at, w)
@@ -87,6 +83,9 @@ func (c *checker) workload(at, name string, w *Workload) {
 	}
 	if w.Job != nil && !c.bad[at+".job"] {
 		c.job(at+".job", w.Job)
+	}
+	if w.Policy != nil && !c.bad[at+".policy"] {
+		c.policy(at+".policy", w.Policy)
 	}
 }
 

@@ -23,10 +23,13 @@ func ownHeaders() []string {
 	}
 }
 
+// sampleSink is the sink's address in sample data: text that stands in no scenario.
+const sampleSink = "http://sink.sample.invalid"
+
 // templates checks a workload's feed, request line and headers, and runs each
 // template once with sample data.
 func (c *checker) templates(at, name string, w *Workload) {
-	sample := &Data{User: -1, Workload: name, RunID: "sample", Seed: c.scenario.Seed, Sink: "http://127.0.0.1:1"}
+	sample := &Data{User: -1, Workload: name, RunID: "sample", Seed: c.scenario.Seed, Sink: sampleSink}
 	if w.Load.Users > 0 {
 		sample.User = 0
 	}
@@ -48,6 +51,9 @@ func (c *checker) templates(at, name string, w *Workload) {
 	c.stepTemplates(at, w, sample, runnable)
 	c.extracts(at+".extract", w.Request, w.Extract)
 	c.jobTemplates(at+".job", w, sample, runnable)
+	if w.Protocol == Retry {
+		c.attempts(at, w, sample, runnable)
+	}
 	if w.Protocol == Cron && w.Cron != nil && !c.bad[at+".cron"] {
 		c.cronTemplates(at, w, sample)
 	}
@@ -108,6 +114,10 @@ func (c *checker) template(path, text string, sample *Data, run bool) (string, b
 		c.wrong(path, "bad template: %s%s", err, c.hint(err, sample))
 		return "", false
 	}
+	if strings.Contains(string(out), sampleSink) && !c.scenario.NeedsSink() {
+		c.wrong(path, "asks for the sink's address, and the scenario has no sink: add the key sink, as sink: {}")
+		return "", false
+	}
 	return string(out), true
 }
 
@@ -131,7 +141,12 @@ func (c *checker) hint(err error, sample *Data) string {
 }
 
 func (c *checker) path(path, text string, sample *Data, run bool) {
-	if c.good(path) && !strings.HasPrefix(text, "/") {
+	switch {
+	case !c.good(path):
+		return
+	case strings.HasPrefix(text, "{{") && len(sample.Vars) > 0: // an answer gives it, as in a Location
+		sample = withPaths(sample)
+	case !strings.HasPrefix(text, "/"):
 		c.wrong(path, `%q: a path begins with "/"`, text)
 		return
 	}

@@ -216,6 +216,16 @@ func constrain(s *jsonschema.Schema) {
 		p.PropertyNames = &jsonschema.Schema{Pattern: strings.TrimSuffix(workloadPattern, "$") + `\..+$`}
 		p.AdditionalProperties.MinItems = &one
 	})
+	set(s.Definitions["Sink"], "upstreams", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: workloadPattern}
+	})
+	upstream := s.Definitions["Upstream"]
+	set(upstream, "replies", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(upstream, "odds", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: replyPattern}
+		p.MinProperties = &one
+	})
+	upstream.Not = &jsonschema.Schema{Required: []string{"replies", "odds"}}
 	load := s.Definitions["Load"]
 	set(load, "users", atLeast("1"))
 	set(load, "max_in_flight", atLeast("1"))
@@ -280,6 +290,10 @@ func constrain(s *jsonschema.Schema) {
 		set(s.Definitions[def], "headers", header)
 		set(s.Definitions[def], "path", path)
 	}
+	set(s.Definitions["Poll"], "request", func(p *jsonschema.Schema) {
+		p.Description += " Its path may be one that the answer gave: {{ .Vars.name }}."
+	})
+	set(s.Definitions["Request"], "path", func(p *jsonschema.Schema) { p.Pattern = `^(/|\$\{|\{\{)` })
 	room := s.Definitions["Room"]
 	set(room, "members", atLeast("2"))
 	set(room, "publishers", atLeast("1"))

@@ -108,7 +108,7 @@ func checkShipped(t *testing.T, s *jsonschema.Schema, folder, depth string) {
 // need the whole file, another file, or the metrics of the drivers.
 func TestSchemaRefusesBadFiles(t *testing.T) {
 	s := compiledSchema(t)
-	beyond := map[string]bool{"bad_template.yaml": true, "missing_feeder.yaml": true}
+	beyond := map[string]bool{"bad_template.yaml": true, "missing_feeder.yaml": true, "sink_absent.yaml": true}
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +171,7 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		{"body: x", job("{callback: {}, failed: {json: {path: $.error}}, deadline: 1m}"), true},
 		{"body: x", job("{callback: {header: X-Job, id: '{{ .Vars.job }}'}}"), true},
 		{"body: x", job("{callback: {json: '$.text'}}"), true},
+		{"body: x", job("{poll: {request: {path: '{{ .Vars.job }}'}, done: {status: 200}}}"), true},
 		{"body: x", job("{poll: {request: {path: '/{{ .Vars.job }}'}, every: 1s, done: {status: 200}}}"), true},
 
 		{"body: x", api("request: {path: /}, extract: {a: {}}"), false},

@@ -1,5 +1,21 @@
 package scenario
 
+// NeedsSink says that a run of the scenario has loadgen's own endpoint.
+func (s *Scenario) NeedsSink() bool {
+	if s.Sink != nil {
+		return true
+	}
+	for _, w := range s.Workloads {
+		if w != nil && (w.Protocol == Background || w.Protocol == Cron || w.Protocol == Retry) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsName says that text could name a workload or an upstream.
+func IsName(text string) bool { return workloadSyntax.MatchString(text) }
+
 // A Sink is loadgen's own HTTP endpoint, which a target calls: for completions,
 // webhooks and cron, and as the upstream that it depends on. Templates see its
 // address as {{ .Sink }}, and an address of one arrival alone as {{ .Callback }}. It
@@ -33,7 +49,8 @@ type Upstream struct {
 	// Stream makes the body of a 2xx an LLM API's event stream, and that of an error
 	// such an API's; default: a small JSON object.
 	Stream *LLMStream `yaml:"stream,omitempty" json:"stream,omitempty"`
-	// Correlate says where a call names its logical request, in a retry workload.
+	// Correlate says where a call names its logical request, in a retry workload; other
+	// upstreams have none.
 	Correlate *Correlation `yaml:"correlate,omitempty" json:"correlate,omitempty"`
 }
 

@@ -72,9 +72,9 @@ type Sink struct {
 // A registration is a handler under its name.
 type registration struct {
 	Handler
-	calls   *atomic.Int64
-	ctx     context.Context // of its calls
-	serving sync.WaitGroup
+	calls *atomic.Int64
+	ctx   context.Context // of its calls
+	under sync.WaitGroup  // one a call, until it is over
 }
 
 // Open listens. Close must be called on the sink it returns.
@@ -131,7 +131,7 @@ func (s *Sink) Close() error {
 
 // Handle gives the calls below /name/ to h, until remove is called. One name has one
 // handler. remove ends the calls of the name that are not answered yet, and returns
-// when Serve is under way no more; it is called once.
+// when none is under way any more; it is called once, and not by Serve.
 func (s *Sink) Handle(name string, h Handler) (remove func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,11 +146,11 @@ func (s *Sink) Handle(name string, h Handler) (remove func(), err error) {
 		delete(s.handlers, name)
 		s.mu.Unlock()
 		cancel()
-		r.serving.Wait()
+		r.under.Wait()
 	}, nil
 }
 
-// enter counts a call of a name in; nil where it has no handler. serving.Done must
+// enter counts a call of a name in; nil where it has no handler. under.Done must
 // follow.
 func (s *Sink) enter(name string) *registration {
 	s.mu.RLock()
@@ -161,7 +161,7 @@ func (s *Sink) enter(name string) *registration {
 		return nil
 	}
 	r.calls.Add(1)
-	r.serving.Add(1)
+	r.under.Add(1)
 	return r
 }
 
