@@ -81,6 +81,7 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = withoutSecrets(err, scenarios) }()
 	if err := sameName(scenarios, paths); err != nil {
 		return err
 	}
@@ -88,16 +89,21 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 	if err != nil {
 		return err
 	}
+	own, err := (&sinkFlags{}).open(scenarios)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeSink(own, cmd.ErrOrStderr())) }()
 	under, err := startServer(ctx, "start the reference server", target.Options{
 		Command: []string{program, "--listen", addr},
-		Env:     secret,
+		Env:     append(secret, sinkEnv(own)...),
 		Ready:   flags.target + "/healthz",
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, under.stop(ctx)) }()
-	return f.measure(ctx, scenarios, conditions{envelope, f.spin, under}, newConsole(cmd, env, f.quiet))
+	return f.measure(ctx, scenarios, conditions{envelope, f.spin, under, own}, newConsole(cmd, env, f.quiet))
 }
 
 // measure runs the scenarios one after the other and writes one folder with a

@@ -127,5 +127,5 @@ func (a *answerer) stop(ctx context.Context) error {
 	if err := stopServer(ctx, process); err != nil || !early {
 		return err
 	}
-	return fmt.Errorf("the known-answer server ended by itself: %s%s", end.Status, lastLines(process.Output()))
+	return endedByItself("the known-answer server", end, process.Output())
 }

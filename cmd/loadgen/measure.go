@@ -15,6 +15,7 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/report"
 	"github.com/edgeload/edgeload/internal/loadgen/result"
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+	"github.com/edgeload/edgeload/internal/loadgen/sink"
 	"github.com/edgeload/edgeload/internal/loadgen/target"
 )
 
@@ -23,6 +24,7 @@ type conditions struct {
 	envelope *result.Envelope // nil where there is none; else it has a say in the verdict
 	spin     bool             // engine.Plan's Spin
 	server   *server          // nil where this command has started none
+	sink     *sink.Sink       // nil where no scenario needs one
 }
 
 // spinFlag declares the flag that sets conditions.spin.
@@ -42,16 +44,20 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under condi
 		}
 		res, err := measure(ctx, sc, under, c)
 		if res == nil {
+			if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err())) {
+				return &exit{exitInterrupted, err} // before it had begun
+			}
 			return err
 		}
 		if under.envelope != nil {
 			res.Validity = res.Validity.With(under.envelope.Check(res)...)
 		}
+		res.Scrub(sc.Scrub) // also what has come to it since the run
 		worst.add(res)
 		files, filesErr := runFiles(res)
 		var ended *target.EndedError
 		if errors.As(err, &ended) && files != nil {
-			files[serverLog] = []byte(ended.Output)
+			files[serverLog] = []byte(sc.Scrub(ended.Output))
 		}
 		err = errors.Join(err, filesErr)
 		if files != nil {
@@ -67,7 +73,7 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under condi
 // measure runs one scenario and judges its thresholds. Where the server under test
 // ended in the run, the error says so and the result is there all the same.
 func measure(ctx context.Context, sc *scenario.Scenario, under conditions, c *console) (*result.Result, error) {
-	plan, err := driver.Plan(sc, driver.Options{})
+	plan, err := driver.Plan(sc, driver.Options{Sink: under.sink})
 	if err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}

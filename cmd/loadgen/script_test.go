@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/edgeload/edgeload/internal/loadgen/target"
 )
 
 func TestMain(m *testing.M) {
@@ -21,7 +23,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			root, err := os.Getwd()
 			e.Setenv("ROOT", root+"/../..")
-			return err
+			free, freeErr := target.FreeAddr()
+			e.Setenv("FREE", free) // an address nothing listens on
+			return errors.Join(err, freeErr)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 	})

@@ -45,7 +45,7 @@ func startServer(ctx context.Context, what string, o target.Options) (*server, e
 func startError(ctx context.Context, what string, err error) error {
 	var start *target.StartError
 	if errors.As(err, &start) {
-		err = fmt.Errorf("%w%s", err, lastLines(start.Output))
+		err = fmt.Errorf("%w%s", err, lastLines(start.Output, 2)) // one stands in the error
 	}
 	err = fmt.Errorf("%s: %w", what, err)
 	if ctx.Err() != nil {
@@ -63,7 +63,7 @@ func (s *server) during(ctx context.Context, sc *scenario.Scenario, run func(ctx
 	res, err := s.sampler.During(ctx, sc, run)
 	var ended *target.EndedError
 	if s.told = errors.As(err, &ended); s.told && res == nil {
-		err = fmt.Errorf("%w%s", err, lastLines(ended.Output)) // there is no folder for it
+		err = fmt.Errorf("%w%s", err, lastLines(ended.Output, 2)) // there is no folder for it
 	}
 	return res, err
 }
@@ -74,9 +74,14 @@ func (s *server) stop(ctx context.Context) error {
 	alive := s.sampler.Alive()
 	err := stopServer(ctx, s.process)
 	if end, ok := s.process.Ended(); ok && !alive && !s.told {
-		err = errors.Join(err, fmt.Errorf("the server under test ended by itself: %s%s", end.Status, lastLines(s.process.Output())))
+		err = errors.Join(err, endedByItself("the server under test", end, s.process.Output()))
 	}
 	return err
+}
+
+// endedByItself says how a process ended that was not asked to.
+func endedByItself(what string, end target.Exit, output string) error {
+	return fmt.Errorf("%s %s%s", what, end, lastLines(output, 1))
 }
 
 // stopServer stops a process even when ctx has ended.
@@ -90,12 +95,12 @@ func stopServer(ctx context.Context, process *target.Process) error {
 }
 
 // lastLines is the end of a server's output, to stand below an error; empty where
-// there is none.
-func lastLines(output string) string {
+// there are fewer lines than least.
+func lastLines(output string, least int) string {
 	output = strings.TrimRight(output, "\n")
-	if output == "" {
+	lines := strings.Split(output, "\n")
+	if output == "" || len(lines) < least {
 		return ""
 	}
-	lines := strings.Split(output, "\n")
-	return "; its last output:\n" + strings.Join(lines[max(0, len(lines)-shownLines):], "\n")
+	return "\nits last lines:\n" + strings.Join(lines[max(0, len(lines)-shownLines):], "\n")
 }

@@ -40,10 +40,10 @@ func TestResourcesOfAStartedServer(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Logf("no figures on %s: only that nothing breaks", runtime.GOOS)
 	}
-	flags, url, pidFile := startFlags(t, "--sim-ttft", "constant:500ms")
+	flags, url, pidFile := startFlags(t, "--sim-ttft", "constant:300ms")
 	var used time.Duration
-	run := loadgen(t, strings.Replace(chatYAML(url, "50/s", "3s"), "duration:", "warmup: 2s\nduration:", 1), func(*os.Process) {
-		wait(4500 * time.Millisecond) // in the measured part: ready and idle take some 1.2 s of it
+	run := loadgen(t, strings.Replace(chatYAML(url, "50/s", "2s"), "duration:", "warmup: 1s\nduration:", 1), func(*os.Process) {
+		wait(2800 * time.Millisecond) // ready and idle take some 1.2 s of it
 		p := readProcess(t, pidFile)
 		used = cpuTime(t, p)
 	}, flags...)
@@ -63,7 +63,7 @@ func TestResourcesOfAStartedServer(t *testing.T) {
 	if first, last := r.Series[0].CPUNS, r.Series[len(r.Series)-1].CPUNS; used < first || used > last {
 		t.Errorf("CPU %v before and %v after, but %v in between", first, last, used)
 	}
-	if d := r.Measured.ToNS - r.Measured.FromNS; d != 3*time.Second || r.Measured.CPUErrorNS > r.Measured.CPUNS/10 {
+	if d := r.Measured.ToNS - r.Measured.FromNS; d != 2*time.Second || r.Measured.CPUErrorNS > r.Measured.CPUNS/10 {
 		t.Errorf("measured %v: CPU %v ± %v", d, r.Measured.CPUNS, r.Measured.CPUErrorNS)
 	}
 	w := run.workload(t, "chat")
@@ -105,13 +105,13 @@ func readProcess(t *testing.T, pidFile string) *os.Process {
 func TestServerKilledInARun(t *testing.T) {
 	flags, url, pidFile := startFlags(t)
 	run := loadgen(t, chatYAML(url, "20/s", "1h"), func(*os.Process) {
-		wait(4 * time.Second)
+		wait(3 * time.Second)
 		if err := readProcess(t, pidFile).Signal(syscall.SIGKILL); err != nil {
 			t.Error(err)
 		}
 	}, flags...)
 	if run.Code != 1 || run.Took > 12*time.Second {
-		t.Errorf("exit code %d after %v, want 1 soon after 4 s\n%s", run.Code, run.Took, run.Stderr)
+		t.Errorf("exit code %d after %v, want 1 soon after 3 s\n%s", run.Code, run.Took, run.Stderr)
 	}
 	if want := "the server under test ended "; !strings.Contains(run.Stderr, want) || !strings.Contains(run.Stderr, "signal: killed") {
 		t.Errorf("stderr does not say %q:\n%s", want, run.Stderr)

@@ -69,6 +69,23 @@ func subjects() map[scenario.Protocol]subject {
 			},
 			timedOut: "timeout", unfinished: "unfinished", broken: "connection_error", done: "succeeded",
 		},
+		scenario.Background: {
+			workload: func() *scenario.Workload {
+				return &scenario.Workload{
+					Protocol: scenario.Background, Load: scenario.Load{Rate: 100, MaxInFlight: 1000},
+					Request: &scenario.Request{Method: "POST", Path: "/", Body: `{{ .Callback }}`}, Job: &scenario.Job{},
+				}
+			},
+			healthy: func(t *testing.T) (string, func()) {
+				s := newJobServer(t, func(j *askedJob) {
+					if j.answer(http.StatusOK); j.work(50 * time.Millisecond) {
+						j.call()
+					}
+				})
+				return s.URL, s.die
+			},
+			timedOut: "timeout", unfinished: "unfinished", broken: "connection_error", done: "completed",
+		},
 		scenario.WebSocket: {
 			workload: func() *scenario.Workload {
 				room := aRoom()

@@ -21,7 +21,11 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(b)
-	for name, metrics := range map[string][]engine.Metric{"engine": engine.OwnMetrics(), "sse": sseMetrics(), "websocket": wsMetrics(), "http": httpMetrics(), "retry": retryMetrics()[httpMetricCount:]} {
+	declared := map[string][]engine.Metric{"engine": engine.OwnMetrics()}
+	for p, proto := range protocols() {
+		declared[string(p)] = proto.metrics()
+	}
+	for name, metrics := range declared {
 		var table strings.Builder
 		table.WriteString("| metric | kind | unit | definition |\n|---|---|---|---|\n")
 		for _, m := range metrics {

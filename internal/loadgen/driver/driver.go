@@ -55,10 +55,12 @@ type Options struct {
 // protocols is every protocol loadgen speaks.
 func protocols() map[scenario.Protocol]protocol {
 	return map[scenario.Protocol]protocol{
-		scenario.SSE:       {metrics: sseMetrics, headline: sseTTFT, open: newSSE},
-		scenario.HTTP:      {metrics: httpMetrics, headline: httpLatency, open: newHTTP},
-		scenario.WebSocket: {metrics: wsMetrics, headline: wsFanout, open: newWebSocket, once: true},
-		scenario.Retry:     {metrics: retryMetrics, headline: httpLatency, open: newRetry},
+		scenario.SSE:        {metrics: sseMetrics, headline: sseTTFT, open: newSSE},
+		scenario.HTTP:       {metrics: httpMetrics, headline: httpLatency, open: newHTTP},
+		scenario.Background: {metrics: backgroundMetrics, headline: backgroundCompletion, open: newBackground},
+		scenario.Cron:       {metrics: cronMetrics, headline: cronDrift, open: newCron},
+		scenario.WebSocket:  {metrics: wsMetrics, headline: wsFanout, open: newWebSocket, once: true},
+		scenario.Retry:      {metrics: retryMetrics, headline: httpLatency, open: newRetry},
 	}
 }
 
@@ -77,6 +79,9 @@ func Metrics() map[scenario.Protocol][]scenario.Metric {
 // Plan makes a checked scenario ready to run.
 func Plan(sc *scenario.Scenario, o Options) (engine.Plan, error) {
 	plan := engine.Plan{Scenario: sc}
+	if o.Sink != nil && sc.NeedsSink() {
+		plan.Side = newSinkSide(sc, o.Sink)
+	}
 	for i, name := range slices.Sorted(maps.Keys(sc.Workloads)) {
 		w, err := plannedWorkload(sc, name, uint64(i), o)
 		if err != nil {
@@ -109,7 +114,15 @@ func plannedWorkload(sc *scenario.Scenario, name string, index uint64, o Options
 		return engine.Workload{}, err
 	}
 	out := engine.Workload{
-		Name: name, Protocol: w.Protocol, Driver: d, Metrics: proto.metrics(), Headline: proto.headline, Once: proto.once,
+		Name: name, Protocol: w.Protocol, Driver: d, Metrics: append(proto.metrics(), stepMetrics(w)...), Headline: proto.headline, Once: proto.once,
+	}
+	if n := len(w.Steps); n > 0 {
+		out.Sessions = &engine.Sessions{
+			Turns: func(uint64) int { return n },
+			Think: func(session uint64, turn int) time.Duration {
+				return w.Steps[turn].ThinkBefore(sc.Seed, name, session, turn)
+			},
+		}
 	}
 	if s := w.Load.Session; s != nil {
 		out.Sessions = &engine.Sessions{

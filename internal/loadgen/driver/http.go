@@ -19,11 +19,11 @@ const httpDefaultTimeout = 30 * time.Second
 // that is the same for every arrival is built once, and what belongs to one
 // arrival is pooled.
 type httpDriver struct {
-	requests  *requests
-	checks    httpChecks
-	extracts  extracts
+	httpStep               // the only one, or the first
+	steps     []httpStep   // all of them, where there are several
 	follower  httpFollower // nil for a workload that has no more to an arrival than its answer
 	redirects int          // so many are followed
+	gzip      bool         // answers may come so
 	timeout   time.Duration
 	dialer    *dialer
 	to        destination
@@ -47,22 +47,14 @@ func newHTTP(of opening) (engine.Driver, error) { return openHTTP(of, nil) }
 // may be nil, goes on with.
 func openHTTP(of opening, follower httpFollower) (*httpDriver, error) {
 	w := of.workload
-	requests, err := newRequests(of, "")
-	if err != nil {
-		return nil, err
-	}
-	checks, err := newHTTPChecks(w.Checks)
-	if err != nil {
-		return nil, err
-	}
-	extracts, err := newExtracts(w.Extract)
+	steps, err := newHTTPSteps(of)
 	if err != nil {
 		return nil, err
 	}
 	d := &httpDriver{
-		requests: requests, checks: checks, extracts: extracts, follower: follower, redirects: w.FollowRedirects,
+		httpStep: steps[0], steps: steps, follower: follower, redirects: w.FollowRedirects, gzip: w.Compression,
 		timeout: timeoutOr(w.Timeout, httpDefaultTimeout),
-		to:      destinationOf(w, requests.base),
+		to:      destinationOf(w, steps[0].requests.base),
 		log:     connectionLog{connectMetrics: connectMetrics{httpConnections, httpConnectWait, httpDNS, httpDial, httpTLS}},
 	}
 	d.dialer = dialerFor(w, d.timeout, "h2", "http/1.1")
@@ -87,11 +79,11 @@ func (d *httpDriver) Do(ctx context.Context, a engine.Arrival, rec *engine.Recor
 	if !ok {
 		x = &httpExchange{driver: d}
 	}
-	x.begin(d.log.context(ctx, rec), a, rec, over)
+	x.begin(d.log.context(ctx, rec), d.stepOf(a), a, rec, over)
 	if d.follower != nil {
 		d.follower.before(a, rec)
 	}
-	req, err := d.requests.build(&d.run, a)
+	req, err := x.step.requests.build(&d.run, a)
 	if err != nil {
 		d.ended(x, httpEnding{httpOutcomeNotSent, classTemplate, excerpt(err.Error())})
 		return
@@ -109,10 +101,16 @@ func (d *httpDriver) ended(x *httpExchange, end httpEnding) {
 	x.rec.Add(end.outcome.metric(), 1)
 	if !done {
 		x.rec.Add(httpFailed, 1)
+		if x.step.tagged {
+			x.rec.Add(x.step.failed, 1)
+		}
 		x.rec.Error(end.class, end.example)
 	}
 	if d.measured(x.arrival) {
 		d.outcomes[end.outcome].Add(1)
+	}
+	if done && x.vars != nil && x.arrival.Session != nil {
+		x.arrival.Session.Keep = varsOf(x.arrival).with(x.vars)
 	}
 	over := x.over
 	if d.follower != nil {

@@ -128,36 +128,51 @@ func (c *httpChecks) failed(x *httpExchange) (class, problem string) {
 	return "", ""
 }
 
+// holds reports whether the answer satisfies the check.
+func (c *httpCheck) holds(x *httpExchange) bool {
+	switch {
+	case len(c.status) > 0:
+		return c.status.Contains(x.answer.StatusCode)
+	case c.header != "":
+		values := x.answer.Header[c.header]
+		return c.absent && len(values) == 0 || !c.absent && slices.ContainsFunc(values, c.text.holdsText)
+	case x.size > len(x.kept):
+		return false
+	case c.path != nil:
+		root, err := x.parsed()
+		if err != nil {
+			return false
+		}
+		first, found := c.path.lead(root, c.path.steps)
+		return c.absent && first == nil || !c.absent && found
+	}
+	return c.text.holds(x.kept)
+}
+
 // problem says what is wrong with the answer; "" where nothing is.
 func (c *httpCheck) problem(x *httpExchange) string {
 	switch {
-	case len(c.status) > 0:
-		if !c.status.Contains(x.answer.StatusCode) {
-			return x.described()
-		}
+	case c.holds(x):
 		return ""
+	case len(c.status) > 0:
+		return x.described()
 	case c.header != "":
 		return c.headerProblem(x.answer.Header)
 	case x.size > len(x.kept):
 		return fmt.Sprintf("a body of %d bytes; checks look at %d at most", x.size, maxChecked)
 	case c.path != nil:
-		return c.path.problem(x, c.absent)
-	case !c.text.holds(x.kept):
-		return x.described()
+		return c.path.problem(x)
 	}
-	return ""
+	return x.described()
 }
 
-// headerProblem looks at the header's values, under whatever case its name came.
+// headerProblem says what is wrong with the header's values, under whatever case its
+// name came.
 func (c *httpCheck) headerProblem(h http.Header) string {
 	values := h[c.header]
 	switch {
-	case c.absent && len(values) == 0:
-		return ""
 	case len(values) == 0:
 		return "no header " + c.header
-	case !c.absent && slices.ContainsFunc(values, c.text.holdsText):
-		return ""
 	case c.secret:
 		return fmt.Sprintf("header %s is there, its value left out", c.header)
 	}

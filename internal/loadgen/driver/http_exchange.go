@@ -21,6 +21,7 @@ const (
 // it follows, and the answer. It is used again, and then allocates nothing.
 type httpExchange struct {
 	driver  *httpDriver
+	step    *httpStep
 	ctx     context.Context
 	arrival engine.Arrival
 	rec     *engine.Recorder
@@ -48,8 +49,8 @@ type httpExchange struct {
 }
 
 // begin makes x ready for another arrival, keeping its buffers.
-func (x *httpExchange) begin(ctx context.Context, a engine.Arrival, rec *engine.Recorder, over func(bool)) {
-	*x = httpExchange{driver: x.driver, kept: x.kept[:0], parser: x.parser, ctx: ctx, arrival: a, rec: rec, over: over, left: a.Started}
+func (x *httpExchange) begin(ctx context.Context, step *httpStep, a engine.Arrival, rec *engine.Recorder, over func(bool)) {
+	*x = httpExchange{driver: x.driver, step: step, kept: x.kept[:0], parser: x.parser, ctx: ctx, arrival: a, rec: rec, over: over, left: a.Started}
 }
 
 // release lets go of what the arrival held, and of buffers that an odd answer has
@@ -92,9 +93,9 @@ func (x *httpExchange) head(resp *http.Response, first time.Duration, r receipt)
 	x.answer, x.first, x.head1 = resp, first, r
 	x.read(r)
 	switch {
-	case x.driver.checks.readBody, x.driver.extracts.readBody:
+	case x.compressed(), x.step.checks.readBody, x.step.extracts.readBody:
 		x.keep = maxChecked
-	case !x.driver.checks.statusFine(resp.StatusCode):
+	case !x.step.checks.statusFine(resp.StatusCode):
 		x.keep = maxExample
 	}
 	return more
@@ -136,6 +137,12 @@ func (x *httpExchange) end(err error) {
 		return
 	}
 	x.whole()
+	if x.compressed() {
+		if err := x.decompress(); err != nil {
+			x.driver.ended(x, httpEnding{httpOutcomeCheckFailed, classEncoding, excerpt(err.Error())})
+			return
+		}
+	}
 	x.driver.ended(x, x.judge())
 }
 
@@ -167,6 +174,9 @@ func (x *httpExchange) finish(o httpOutcome) {
 	case o == httpOutcomeSucceeded:
 		latency := x.last.at - x.arrival.Intended
 		x.record(httpLatency, latency)
+		if x.step.tagged {
+			x.record(x.step.latency, latency)
+		}
 		x.record(httpServiceTime, x.last.at-x.arrival.Started)
 		x.record(httpTTFB, x.first-x.arrival.Started)
 		if x.newConn {

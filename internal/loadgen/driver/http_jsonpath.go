@@ -80,18 +80,15 @@ func (n jsonNumber) is(v *fastjson.Value) bool {
 	return err == nil && float == n.float
 }
 
-// problem says what is wrong with the body; "" where nothing is.
-func (p *jsonPath) problem(x *httpExchange, absent bool) string {
+// problem says what is wrong with a body that does not satisfy the condition.
+func (p *jsonPath) problem(x *httpExchange) string {
 	root, err := x.parsed()
 	if err != nil {
 		text, _, _ := strings.Cut(err.Error(), "; unparsed tail") // that is shown anyway
 		return fmt.Sprintf("no JSON: %s: %s", text, x.described())
 	}
-	first, found := p.lead(root, p.steps)
-	switch {
-	case absent && first == nil, !absent && found:
-		return ""
-	case first == nil:
+	first, _ := p.lead(root, p.steps)
+	if first == nil {
 		return p.text + " leads to nothing in " + x.described()
 	}
 	return fmt.Sprintf("%s is %s", p.text, first)

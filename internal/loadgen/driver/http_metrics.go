@@ -41,6 +41,7 @@ const (
 	httpConnections
 	httpBytesIn
 	httpBytesOut
+	httpBytesDecoded
 	httpCoalesced
 	httpUnstamped
 	httpUnstampedSends
@@ -114,6 +115,8 @@ func httpMetrics() []engine.Metric {
 	m[httpBytesIn].Unit = result.Bytes
 	counter(httpBytesOut, "bytes_out", "body bytes of requests sent")
 	m[httpBytesOut].Unit = result.Bytes
+	counter(httpBytesDecoded, "bytes_decoded", "body bytes of compressed answers once they are decompressed")
+	m[httpBytesDecoded].Unit = result.Bytes
 	counter(httpCoalesced, "coalesced", "answers with a body whose first and last byte came in one read")
 	counter(httpUnstamped, "unstamped", "socket reads without a usable kernel stamp, timed by their return")
 	m[httpUnstamped].Gauge = engine.Unstamped

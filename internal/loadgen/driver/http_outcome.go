@@ -75,13 +75,13 @@ func (x *httpExchange) broken(err error) httpEnding {
 // on that, then by the checks in their order, and then by what is to be taken out of
 // it. The first that does not hold gives the failure its class.
 func (x *httpExchange) judge() httpEnding {
-	if checks := &x.driver.checks; !checks.onStatus && !checks.statusFine(x.answer.StatusCode) {
+	if checks := &x.step.checks; !checks.onStatus && !checks.statusFine(x.answer.StatusCode) {
 		return httpEnding{httpOutcomeHTTPError, fmt.Sprintf("http %d", x.answer.StatusCode), x.described()}
 	}
-	if class, problem := x.driver.checks.failed(x); class != "" {
+	if class, problem := x.step.checks.failed(x); class != "" {
 		return httpEnding{httpOutcomeCheckFailed, class, excerpt(problem)}
 	}
-	vars, class, problem := x.driver.extracts.from(x)
+	vars, class, problem := x.step.extracts.from(x)
 	if class != "" {
 		return httpEnding{httpOutcomeCheckFailed, class, excerpt(problem)}
 	}

@@ -38,11 +38,11 @@ func newRequests(of opening, accept string) (*requests, error) {
 	h := &requests{seed: sc.Seed, sink: of.sinkURL(), lengths: of.lengths, keeps: keepsAnswers(w)}
 	switch {
 	case w.Targets != nil:
-		return h, h.open(sc, w.Targets)
+		return h, h.open(sc, w)
 	case w.Request == nil:
 		return nil, fmt.Errorf("%s workload with neither a request nor targets", w.Protocol)
 	}
-	t, err := newRequestTemplate(sc.Target, w.Request, accept)
+	t, err := newRequestTemplate(sc.Target, w.Request, requestDefaults{types: accept, gzip: w.Compression, close: !keepsAlive(w)})
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +62,12 @@ func newRequests(of opening, accept string) (*requests, error) {
 	return h, nil
 }
 
+// keepsAlive reports whether a connection of w is used again.
+func keepsAlive(w *scenario.Workload) bool { return w.KeepAlive == nil || *w.KeepAlive }
+
 // open builds the requests of a target file.
-func (h *requests) open(sc *scenario.Scenario, t *scenario.Targets) (err error) {
+func (h *requests) open(sc *scenario.Scenario, w *scenario.Workload) (err error) {
+	t := w.Targets
 	if h.base, err = url.Parse(sc.Target); err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
@@ -83,7 +87,11 @@ func (h *requests) open(sc *scenario.Scenario, t *scenario.Targets) (err error) 
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", t.File, target.Line, err)
 		}
+		req.Close = !keepsAlive(w)
 		req.Header["User-Agent"] = []string{userAgent}
+		if w.Compression {
+			req.Header["Accept-Encoding"] = []string{"gzip"}
+		}
 		for name, values := range target.Headers { // names stay as they are written
 			if strings.EqualFold(name, "User-Agent") { // but this, which net/http looks for
 				name = "User-Agent"
@@ -101,6 +109,7 @@ func (h *requests) data(run *engine.Run, a engine.Arrival) *scenario.Data {
 	if h.rows != nil {
 		data.Feed = h.rows.Row(a.Seq)
 	}
+	data.Vars = varsOf(a)
 	if a.Session != nil {
 		data.InSession = &scenario.Turn{Session: a.Session.Number, Turn: a.Turn, Keeps: h.keeps}
 		if h.keeps {
@@ -114,12 +123,31 @@ func (h *requests) data(run *engine.Run, a engine.Arrival) *scenario.Data {
 // not to be changed.
 func (h *requests) build(run *engine.Run, a engine.Arrival) (*http.Request, error) {
 	if h.template != nil {
-		return h.template.build(context.Background(), h.data(run, a))
+		return h.buildFor(h.data(run, a))
 	}
-	req := h.built[0]
 	if h.targets != nil {
-		req = h.built[h.targets.Index(a.Seq)]
+		return again(h.built[h.targets.Index(a.Seq)])
 	}
+	return again(h.built[0])
+}
+
+// dataBehind is what they see behind the answer to a, out of which vars were taken.
+func (h *requests) dataBehind(run *engine.Run, a engine.Arrival, vars map[string]string) *scenario.Data {
+	data := h.data(run, a)
+	data.Vars = vars
+	return data
+}
+
+// buildFor makes the request that is not of a target file, for d.
+func (h *requests) buildFor(d *scenario.Data) (*http.Request, error) {
+	if h.template == nil {
+		return again(h.built[0])
+	}
+	return h.template.build(context.Background(), d)
+}
+
+// again is a request that was built once, to be sent once more.
+func again(req *http.Request) (*http.Request, error) {
 	if req.GetBody == nil {
 		return req, nil
 	}

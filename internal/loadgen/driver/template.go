@@ -22,6 +22,7 @@ const userAgent = "edgeload"
 type requestTemplate struct {
 	base    *url.URL
 	method  string
+	close   bool // of its connection
 	path    *scenario.Template
 	headers []headerTemplate // sorted by name
 	body    *scenario.Template
@@ -32,11 +33,18 @@ type headerTemplate struct {
 	value *scenario.Template
 }
 
+// requestDefaults are what requests have in common beside what a scenario says of each.
+type requestDefaults struct {
+	types string // media types accepted; empty: it is not said
+	gzip  bool   // accepted
+	close bool   // a connection each
+}
+
 // newRequestTemplate compiles r, whose path is resolved against target as a
 // browser resolves a link (RFC 3986). The templates are named "path", "body" and
-// "headers.<Name>". Unless r says otherwise a request accepts what accept says
-// (empty: it does not say), and a body is JSON.
-func newRequestTemplate(target string, r *scenario.Request, accept string) (*requestTemplate, error) {
+// "headers.<Name>". Unless r says otherwise a request accepts what accept says, and a
+// body is JSON.
+func newRequestTemplate(target string, r *scenario.Request, accept requestDefaults) (*requestTemplate, error) {
 	base, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
@@ -49,9 +57,13 @@ func newRequestTemplate(target string, r *scenario.Request, accept string) (*req
 		return nil, fmt.Errorf("path: %w", err)
 	}
 	headers := map[string]string{"User-Agent": userAgent}
-	if accept != "" {
-		headers["Accept"] = accept
+	if accept.types != "" {
+		headers["Accept"] = accept.types
 	}
+	if accept.gzip {
+		headers["Accept-Encoding"] = "gzip"
+	}
+	t.close = accept.close
 	if r.Body != "" {
 		headers["Content-Type"] = "application/json"
 		if t.body, err = scenario.CompileTemplate("body", r.Body); err != nil {
@@ -107,6 +119,7 @@ func (t *requestTemplate) build(ctx context.Context, d *scenario.Data) (*http.Re
 	if err != nil {
 		return nil, err
 	}
+	req.Close = t.close
 	for _, h := range t.headers {
 		value, err := h.value.Append(nil, d)
 		if err != nil {

@@ -21,6 +21,8 @@ type Plan struct {
 	Workloads []Workload
 	// Observe, when set, is called about once a second from one goroutine.
 	Observe func(Snapshot)
+	// Side goes on beside the workloads; nil for nothing.
+	Side Side
 	// Began, when set, is called once before the first arrival with the instant from
 	// which the run counts, which may lie shortly ahead.
 	Began func(start time.Time)
@@ -101,6 +103,17 @@ type Driver interface {
 type Timetable interface {
 	Driver
 	Schedule() Schedule
+}
+
+// A Side is what a run has beside its workloads and for all of them, such as the services
+// that the target under test depends on.
+//
+// Begin is called before the drivers', with a Run that names no workload. Where it has
+// succeeded End is called once, after the drivers': with the result so far, which it adds
+// to before that is judged, or with nil where the run came to none.
+type Side interface {
+	Begin(Run) error
+	End(res *result.Result)
 }
 
 // A Preparer is a driver with something to do before the run's clock starts, which may

@@ -22,6 +22,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 		Build:       result.ThisBuild(),
 		Health:      health.report(),
 	}
+	r.endSide(res)
 	for _, w := range r.workloads {
 		rw, err := w.result()
 		if err != nil {
@@ -40,6 +41,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 	if interrupted {
 		res.Warnings = append(res.Warnings, "the run was interrupted: its figures cover less than the planned duration")
 	}
+	res.Scrub(r.plan.Scenario.Scrub)
 	return res, nil
 }
 

@@ -82,7 +82,11 @@ func (plan Plan) Run(ctx context.Context, id string) (*result.Result, error) {
 		r.alarm = newAlarm(r.clock, plan.Spin)
 		defer r.alarm.stop()
 	}
+	if err := r.beginSide(id); err != nil {
+		return nil, err
+	}
 	if err := r.begin(id); err != nil {
+		r.endSide(nil)
 		return nil, err
 	}
 	if !plan.coarse {

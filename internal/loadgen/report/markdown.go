@@ -29,7 +29,7 @@ func Markdown(w io.Writer, r *result.Result) error {
 	for _, x := range v.Workloads {
 		sections = append(sections, markdownWorkload(x)...)
 	}
-	sections = append(sections, markdownResources(v.Resources), markdownHealth(v), markdownFoot(v))
+	sections = append(sections, markdownSink(v.Sink), markdownResources(v.Resources), markdownHealth(v), markdownFoot(v))
 
 	var b strings.Builder
 	left := 0

@@ -18,7 +18,7 @@ type resources struct {
 	Unknown []string // in words
 }
 
-// A resourceRow is one figure of the server's.
+// A resourceRow is one figure of the server's, or of the sink's.
 type resourceRow struct {
 	Name, Value, Words string
 	Bad                bool
@@ -188,13 +188,21 @@ func (t *textWriter) resources(r *resources) {
 	}
 	t.line("")
 	t.line("%s  %s", t.paint(bold, "server under test"), t.paint(dim, t.cut(r.Command, len("server under test  "))))
+	t.rows(r.Rows)
+	for _, u := range r.Unknown {
+		t.line("  %s", t.paint(dim, t.cut("not known: "+u, len(indent))))
+	}
+}
+
+// rows writes figures with their words.
+func (t *textWriter) rows(rows []resourceRow) {
 	grid := table{left: map[int]bool{0: true, 2: true}}
 	names, values := 0, 0
-	for _, row := range r.Rows {
+	for _, row := range rows {
 		names, values = max(names, columnsOf(row.Name)), max(values, columnsOf(row.Value))
 	}
 	words := len(indent) + names + len(gutter) + values + len(gutter)
-	for _, row := range r.Rows {
+	for _, row := range rows {
 		colour := style("")
 		if row.Bad {
 			colour = red
@@ -202,9 +210,19 @@ func (t *textWriter) resources(r *resources) {
 		grid.add(cell{row.Name, colour}, cell{row.Value, colour}, cell{t.cut(row.Words, words), dim})
 	}
 	t.grid(grid)
-	for _, u := range r.Unknown {
-		t.line("  %s", t.paint(dim, t.cut("not known: "+u, len(indent))))
+}
+
+// markdownRows is figures with their words as rows of a table.
+func markdownRows(rows []resourceRow) [][]string {
+	var out [][]string
+	for _, row := range rows {
+		value := md(row.Value)
+		if row.Bad {
+			value = "**" + value + "**"
+		}
+		out = append(out, []string{md(row.Name), value, md(row.Words)})
 	}
+	return out
 }
 
 // markdownResources is the section of a pull request's report.
@@ -212,16 +230,8 @@ func markdownResources(r *resources) string {
 	if r == nil {
 		return ""
 	}
-	var rows [][]string
-	for _, row := range r.Rows {
-		value := md(row.Value)
-		if row.Bad {
-			value = "**" + value + "**"
-		}
-		rows = append(rows, []string{md(row.Name), value, md(row.Words)})
-	}
 	section := "\n### Server under test\n\n"
-	if len(rows) > 0 {
+	if rows := markdownRows(r.Rows); len(rows) > 0 {
 		section += markdownTable(":--|--:|:--", []string{"", "", ""}, rows)
 	}
 	for _, u := range r.Unknown {

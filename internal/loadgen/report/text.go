@@ -21,6 +21,7 @@ func Text(w io.Writer, r *result.Result, o Options) error {
 	for _, x := range v.Workloads {
 		t.workload(x)
 	}
+	t.sink(v.Sink)
 	t.resources(v.Resources)
 	t.health(v)
 	_, err = t.b.WriteTo(w)

@@ -24,6 +24,7 @@ type view struct {
 	Thresholds                    []threshold
 	ThresholdWords                string
 	Workloads                     []workload
+	Sink                          *sink
 	Resources                     *resources // nil where loadgen has not started the server
 	Health                        []healthRow
 	Warnings                      []string
@@ -71,6 +72,7 @@ func newView(r *result.Result) (*view, error) {
 		Interrupted: r.Interrupted,
 		State:       r.Validity.State,
 		StateWords:  stateWords(r.Validity.State),
+		Sink:        newSink(r.Sink),
 		Resources:   newResources(r.Resources),
 		Health:      health(r),
 		Source:      source(r),
@@ -98,14 +100,11 @@ func newView(r *result.Result) (*view, error) {
 	}
 	for i := range r.Workloads {
 		w := &r.Workloads[i]
-		for _, b := range w.Balances {
-			if !b.Even() {
-				v.Uneven = append(v.Uneven, uneven{
-					Workload: w.Name, Name: clean(b.Name), Left: whole(b.Left), Right: whole(b.Right), Apart: whole(max(b.Left-b.Right, b.Right-b.Left)),
-				})
-			}
-		}
+		v.Uneven = append(v.Uneven, unevenSums(w.Name, w.Balances)...)
 		v.Workloads = append(v.Workloads, newWorkload(r, w))
+	}
+	if r.Sink != nil {
+		v.Uneven = append(v.Uneven, unevenSums("sink", r.Sink.Balances)...)
 	}
 	return v, nil
 }

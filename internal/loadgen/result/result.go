@@ -28,9 +28,11 @@ type Result struct {
 	Machine     Machine            `json:"machine"`
 	Build       Build              `json:"build"`
 	Workloads   []Workload         `json:"workloads"` // sorted by name
-	Health      Health             `json:"health"`
-	Validity    Validity           `json:"validity"`
-	Thresholds  []Threshold        `json:"thresholds,omitempty"`
+	// Sink is what came to loadgen's own endpoint; none where the run had no such.
+	Sink       *Sink       `json:"sink,omitempty"`
+	Health     Health      `json:"health"`
+	Validity   Validity    `json:"validity"`
+	Thresholds []Threshold `json:"thresholds,omitempty"`
 	// Resources is what the server under test used, where loadgen started it.
 	Resources *Resources `json:"resources,omitempty"`
 	// Warnings are doubts about single numbers, in words.
@@ -205,6 +207,35 @@ type Health struct {
 	// Spin says that waits for instants were spun through at their end (run --spin).
 	Spin           bool          `json:"spin,omitempty"`
 	ReadDelayP99NS time.Duration `json:"read_delay_p99_ns"` // return of the read − the kernel's stamp: what a generator without stamps would add
+}
+
+// Sink is what came to loadgen's own endpoint over the whole run, warm-up and drain
+// included, and since the run before where one endpoint served several.
+type Sink struct {
+	URL string `json:"url"`
+	// Connections that were taken.
+	Connections int64 `json:"connections"`
+	// Calls by whom they were for, workloads and upstreams alike, sorted by name.
+	Calls []SinkCalls `json:"calls,omitempty"`
+	// Strays are calls for names that nothing listened at, as after the run before or
+	// by a mistaken address; "…" stands for names that no workload could have.
+	Strays []SinkCalls `json:"strays,omitempty"`
+	// Broken are requests that were no calls: not HTTP, too long, or never whole.
+	Broken int64 `json:"broken,omitempty"`
+	// Unanswered are calls whose answer was not, or not all, written though it was to be:
+	// their caller went first, or the run ended.
+	Unanswered int64 `json:"unanswered,omitempty"`
+	// Refused are connections that were closed at once, for want of room.
+	Refused  int64     `json:"refused,omitempty"`
+	Balances []Balance `json:"balances,omitempty"`
+}
+
+// SinkCalls are the calls for one name.
+type SinkCalls struct {
+	Name  string `json:"name"`
+	Calls int64  `json:"calls"`
+	// Replies are what an upstream's calls were given, by reply: a status, reset or hang.
+	Replies map[string]int64 `json:"replies,omitempty"`
 }
 
 // State says how far a run's numbers can be trusted.

@@ -64,6 +64,9 @@ func Judge(r *Result) Validity {
 			j.measuredNothing(w, expected(r.Scenario, w.Name))
 		}
 	}
+	if r.Sink != nil {
+		j.balances("the sink", r.Sink.Balances)
+	}
 	return j.verdict()
 }
 
@@ -97,11 +100,16 @@ func (j *judge) workload(w Workload) {
 			w.Name+": in flight as sampled and as added up differ by %s",
 			"run longer; if it stays, the run's accounts are wrong: please report it")
 	}
-	for _, b := range w.Balances {
+	j.balances(w.Name, w.Balances)
+}
+
+// balances notes the sums of a workload, or of the sink, that do not come out even.
+func (j *judge) balances(of string, sums []Balance) {
+	for _, b := range sums {
 		if !b.Even() {
 			j.reasons = append(j.reasons, Reason{
 				State: Invalid, Check: "balance",
-				Detail: fmt.Sprintf("%s: %s does not add up: %d against %d", w.Name, b.Name, b.Left, b.Right),
+				Detail: fmt.Sprintf("%s: %s does not add up: %d against %d", of, b.Name, b.Left, b.Right),
 				Remedy: "do not use these numbers; please report it with the result file",
 			})
 		}

@@ -36,6 +36,7 @@ func golden(t *testing.T, path, got string) {
 func someMetrics() map[Protocol][]Metric {
 	return map[Protocol][]Metric{
 		SSE:       {{"ttft", "histogram", "ns"}, {"itl", "histogram", "ns"}, {"complete", "counter", "1"}, {"errors", "ratio", "1"}},
+		HTTP:      {{"latency", "histogram", "ns"}, {"failed", "counter", "1"}},
 		WebSocket: {{"fanout", "histogram", "ns"}, {"delivery_ratio", "ratio", "1"}},
 	}
 }

@@ -26,6 +26,7 @@ type checker struct {
 	scenario *Scenario
 	options  Options
 	traces   map[string]*TraceRows // by path; nil for one that could not be read
+	hidden   []string              // credentials that stand in the file
 }
 
 // given reports whether the file has the key at path.
@@ -137,6 +138,11 @@ func (c *checker) complete() {
 			}
 		}
 	}
+	if s.Sink != nil {
+		for name, u := range s.Sink.Upstreams {
+			c.completeUpstream("sink.upstreams."+name, u)
+		}
+	}
 	for name, w := range s.Workloads {
 		if w != nil {
 			c.completeWorkload("workloads."+name, w)
@@ -168,22 +174,12 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 			w.Load.MaxInFlight = 10000
 		}
 	}
-	if r := w.Request; r != nil && r.Method == "" && !c.given(at+".request.method") {
-		r.Method = "GET"
-		if c.given(at + ".request.body") {
-			r.Method = "POST"
-		}
+	if w.Request != nil {
+		c.completeRequest(at+".request", w.Request)
 	}
+	c.completeSteps(at, w)
 	if r := w.Room; r != nil {
-		if !c.given(at + ".room.publishers") {
-			r.Publishers = 1
-		}
-		if !c.given(at + ".room.payload") {
-			r.Payload = SizeDist{Min: 256, Max: 256}
-		}
-		if !c.given(at + ".room.settle") {
-			r.Settle = Duration(250 * time.Millisecond)
-		}
+		c.completeRoom(at+".room", r)
 	}
 	if w.Job != nil {
 		c.completeJob(at+".job", w.Job)
@@ -192,13 +188,25 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 		c.completePolicy(at+".policy", w.Policy)
 	}
 	if w.Cron != nil {
-		c.completeCron(at+".cron", w.Cron)
+		c.completeCron(at+".cron", w)
 	}
+	c.completeUpstream(at+".upstream", w.Upstream)
 	if w.Feed != nil && w.Feed.Order == "" {
 		w.Feed.Order = FeedSequential
 	}
 	if w.Targets != nil {
 		w.Targets.complete()
+	}
+}
+
+// completeRequest puts a request's default method in.
+func (c *checker) completeRequest(at string, r *Request) {
+	if r.Method != "" || c.given(at+".method") {
+		return
+	}
+	r.Method = "GET"
+	if c.given(at + ".body") {
+		r.Method = "POST"
 	}
 }
 
@@ -231,6 +239,9 @@ func (c *checker) check() {
 	}
 	if c.good("workloads") && len(s.Workloads) == 0 {
 		c.wrong("workloads", "want at least one workload")
+	}
+	if s.Sink != nil && !c.bad["sink"] {
+		c.sink("sink", s.Sink)
 	}
 	c.mix()
 	for name, w := range s.Workloads {
@@ -323,8 +334,9 @@ func (c *checker) metric(at, name string) *Metric {
 		return nil
 	}
 	var names []string
+	base := withoutStep(w, metric)
 	for _, m := range c.options.Metrics[w.Protocol] {
-		if m.Name == metric {
+		if m.Name == base {
 			return &m
 		}
 		names = append(names, m.Name)

@@ -24,12 +24,7 @@ func (c *checker) completeJob(at string, j *Job) {
 		if !c.given(at + ".poll.every") {
 			p.Every = defaultEvery
 		}
-		if p.Request.Method == "" && !c.given(at+".poll.request.method") {
-			p.Request.Method = "GET"
-			if c.given(at + ".poll.request.body") {
-				p.Request.Method = "POST"
-			}
-		}
+		c.completeRequest(at+".poll.request", &p.Request)
 	}
 	if !c.given("drain") {
 		c.scenario.Drain = max(c.scenario.Drain, min(j.Deadline+drainBeyond, Duration(maxDuration)))

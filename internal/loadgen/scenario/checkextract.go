@@ -72,6 +72,16 @@ func sampleVars(named map[string]*Extract) map[string]string {
 	return vars
 }
 
+// withPaths is sample with paths in place of what is taken out of an answer.
+func withPaths(sample *Data) *Data {
+	with := *sample
+	with.Vars = make(map[string]string, len(sample.Vars))
+	for name, value := range sample.Vars {
+		with.Vars[name] = "/" + value
+	}
+	return &with
+}
+
 // varsHint names what is taken out of answers, where a template asked for what is not.
 func varsHint(sample *Data) string {
 	if len(sample.Vars) == 0 {

@@ -12,12 +12,25 @@ const maxRedirects = 20
 
 // http checks what only workloads of requests and answers have.
 func (c *checker) http(at string, w *Workload) {
-	switch request, targets := c.given(at+".request"), c.given(at+".targets"); {
+	var sources []string
+	for _, key := range []string{"request", "steps", "targets"} {
+		if c.given(join(at, key)) {
+			sources = append(sources, key)
+		}
+	}
+	switch {
 	case w.Protocol != HTTP:
-	case request && targets:
-		c.wrongKey(at+".targets", "goes in place of request; leave one of them out")
-	case !request && !targets:
-		c.wrong(at+".request", "protocol %s wants request or targets", HTTP)
+	case len(sources) > 1:
+		c.wrongKey(join(at, sources[1]), "goes in place of %s; leave one of them out", sources[0])
+	case len(sources) == 0:
+		c.wrong(at+".request", "protocol %s wants request, steps or targets", HTTP)
+	}
+	if w.Compression && w.Request != nil {
+		for name := range w.Request.Headers {
+			if strings.EqualFold(name, "Accept-Encoding") {
+				c.wrongKey(at+".compression", "sets Accept-Encoding itself; leave out the header")
+			}
+		}
 	}
 	c.within(at+".follow_redirects", w.FollowRedirects, 0, maxRedirects)
 	if t := w.Targets; t != nil && !c.bad[at+".targets"] {

@@ -23,7 +23,10 @@ func protocolsOf() map[string][]Protocol {
 		"resume":           {SSE},
 		"idle_timeout":     {SSE},
 		"http2":            {SSE, HTTP, Background, Retry},
+		"keepalive":        {SSE, HTTP, Background, Retry},
+		"compression":      {HTTP, Background, Retry},
 		"room":             {WebSocket},
+		"steps":            {HTTP},
 		"targets":          {HTTP},
 		"checks":           {HTTP, Background, Retry},
 		"extract":          {HTTP, Background, Cron},
@@ -66,7 +69,11 @@ func (c *checker) workload(at, name string, w *Workload) {
 	if w.Room != nil && !c.bad[at+".room"] {
 		c.room(at+".room", w)
 	}
+	if w.Upstream != nil && !c.bad[at+".upstream"] {
+		c.upstream(at+".upstream", w.Upstream)
+	}
 	c.stream(at, w)
+	c.steps(at, w)
 	if w.Cron != nil && !c.bad[at+".cron"] {
 		c.cron(at, w)
 	}
@@ -193,18 +200,5 @@ func (c *checker) variation(at string, arrivals Arrivals, cv float64) {
 		c.wrong(path, "must be from %v to %v, is %v", minCV, maxCV, cv)
 	case !gamma && c.given(path):
 		c.wrongKey(path, "goes only with arrivals: gamma")
-	}
-}
-
-func (c *checker) room(at string, w *Workload) {
-	r := w.Room
-	const mostMembers = 100_000
-	c.within(at+".members", r.Members, 2, mostMembers)
-	c.positive(at+".publish", r.Publish > 0)
-	if c.good(at + ".members") {
-		c.within(at+".publishers", r.Publishers, 1, max(r.Members, 1))
-	}
-	if c.good(strings.TrimSuffix(at, "room") + "load.users") {
-		c.within(at+".stalled", r.Stalled, 0, max(w.Load.Users-1, 0))
 	}
 }

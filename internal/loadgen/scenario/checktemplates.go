@@ -23,10 +23,13 @@ func ownHeaders() []string {
 	}
 }
 
+// sampleSink is the sink's address in sample data: text that stands in no scenario.
+const sampleSink = "http://sink.sample.invalid"
+
 // templates checks a workload's feed, request line and headers, and runs each
 // template once with sample data.
 func (c *checker) templates(at, name string, w *Workload) {
-	sample := &Data{User: -1, Workload: name, RunID: "sample", Seed: c.scenario.Seed, Sink: "http://127.0.0.1:1"}
+	sample := &Data{User: -1, Workload: name, RunID: "sample", Seed: c.scenario.Seed, Sink: sampleSink}
 	if w.Load.Users > 0 {
 		sample.User = 0
 	}
@@ -45,6 +48,7 @@ func (c *checker) templates(at, name string, w *Workload) {
 	if r := w.Request; r != nil && !c.bad[at+".request"] {
 		c.request(at+".request", r, sample, runnable)
 	}
+	c.stepTemplates(at, w, sample, runnable)
 	c.extracts(at+".extract", w.Request, w.Extract)
 	c.jobTemplates(at+".job", w, sample, runnable)
 	if w.Protocol == Retry {
@@ -56,6 +60,7 @@ func (c *checker) templates(at, name string, w *Workload) {
 	if r := w.Room; r != nil && !c.bad[at+".room"] {
 		c.path(at+".room.path", r.Path, sample, runnable)
 		c.headers(at+".room.headers", r.Headers, sample, runnable)
+		c.roomTemplates(at+".room", r, sample, runnable)
 		if runnable && w.Load.Users > r.Members && c.oneRoom(at+".room", r, sample) {
 			c.wrong(at+".room.path", "does not name the room: %d users in rooms of %d would all meet in one; write {{ .Room }}", w.Load.Users, r.Members)
 		}
@@ -109,6 +114,10 @@ func (c *checker) template(path, text string, sample *Data, run bool) (string, b
 		c.wrong(path, "bad template: %s%s", err, c.hint(err, sample))
 		return "", false
 	}
+	if strings.Contains(string(out), sampleSink) && !c.scenario.NeedsSink() {
+		c.wrong(path, "asks for the sink's address, and the scenario has no sink: add the key sink, as sink: {}")
+		return "", false
+	}
 	return string(out), true
 }
 
@@ -132,7 +141,12 @@ func (c *checker) hint(err error, sample *Data) string {
 }
 
 func (c *checker) path(path, text string, sample *Data, run bool) {
-	if c.good(path) && !strings.HasPrefix(text, "/") {
+	switch {
+	case !c.good(path):
+		return
+	case strings.HasPrefix(text, "{{") && len(sample.Vars) > 0: // an answer gives it, as in a Location
+		sample = withPaths(sample)
+	case !strings.HasPrefix(text, "/"):
 		c.wrong(path, `%q: a path begins with "/"`, text)
 		return
 	}
@@ -203,18 +217,25 @@ func (c *checker) method(at string, r *Request) {
 // oneRoom reports whether two rooms get the same request, so that the server
 // could not tell them apart.
 func (c *checker) oneRoom(at string, r *Room, sample *Data) bool {
-	values := map[string]string{at + ".path": r.Path}
+	values := map[string]string{at + ".path": r.Path, at + ".topic": r.Topic}
+	if r.Envelope != nil {
+		for i, hello := range r.Envelope.Hello {
+			values[c.item(at+".envelope.hello", i)] = hello
+		}
+	}
 	for name, value := range r.Headers {
 		values[at+".headers."+name] = value
 	}
-	other := *sample
+	one := *sample
+	one.Ref = "1"
+	other := one
 	other.Room = "room-1"
 	for path, text := range values {
 		t, err := CompileTemplate(path, text)
 		if err != nil || c.bad[path] {
 			return false
 		}
-		a, errA := t.Append(nil, sample)
+		a, errA := t.Append(nil, &one)
 		b, errB := t.Append(nil, &other)
 		if errA != nil || errB != nil || string(a) != string(b) {
 			return false

@@ -46,6 +46,8 @@ func enumOf(t reflect.Type) []string {
 			string(BackoffGuide), string(BackoffFull), string(BackoffEqual), string(BackoffDecorrelated),
 			string(BackoffExponential), string(BackoffConstant), string(BackoffNone),
 		}
+	case reflect.TypeFor[Speech]():
+		return []string{string(SpeaksPlain), string(SpeaksRealtime), string(SpeaksCentrifugo)}
 	case reflect.TypeFor[FeedOrder]():
 		return []string{string(FeedSequential), string(FeedRandom)}
 	}

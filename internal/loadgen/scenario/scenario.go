@@ -48,6 +48,15 @@ type Scenario struct {
 	// conditions such as "p(95) < 800ms".
 	Thresholds map[string][]Threshold `yaml:"thresholds,omitempty" json:"thresholds,omitempty"`
 
+	// Environments by name: what changes where one of them is asked for.
+	Environments map[string]Environment `yaml:"environments,omitempty" json:"-"`
+	// Environment is the one that went over the file; empty without.
+	Environment string `yaml:"-" json:"environment,omitempty"`
+
+	// Secrets are the values of credentials that came from the environment, the longest
+	// first. They are never to be shown: see Scrub.
+	Secrets []string `yaml:"-" json:"-"`
+
 	// Dir is the folder of the file, which feed files are relative to; "." for a
 	// scenario that comes from elsewhere.
 	Dir string `yaml:"-" json:"-"`
@@ -77,6 +86,9 @@ type Workload struct {
 	Load Load `yaml:"load,omitempty" json:"load"`
 	// Request is what an arrival sends, of any protocol but websocket and cron.
 	Request *Request `yaml:"request,omitempty" json:"request,omitempty"`
+	// Steps are several requests that an http workload's arrival makes one after the
+	// other, in place of Request.
+	Steps []Step `yaml:"steps,omitempty" json:"steps,omitempty"`
 	// Targets is a file of requests that an http workload sends in place of Request.
 	Targets *Targets `yaml:"targets,omitempty" json:"targets,omitempty"`
 	// Checks are what the answers of an http, background or retry workload must satisfy. Unless one of them
@@ -118,6 +130,12 @@ type Workload struct {
 	// HTTP2 asks for HTTP/2: on https by ALPN (always offered), on http by prior
 	// knowledge. Default false: HTTP/1.1 on http.
 	HTTP2 bool `yaml:"http2,omitempty" json:"http2,omitempty"`
+	// KeepAlive false has each request open a connection of its own; default true. Not
+	// of a websocket workload.
+	KeepAlive *bool `yaml:"keepalive,omitempty" json:"keepalive,omitempty"`
+	// Compression asks for answers compressed by gzip; checks look at what they hold.
+	// Default false. Of http, background and retry workloads.
+	Compression bool `yaml:"compression,omitempty" json:"compression,omitempty"`
 	// InsecureSkipVerify accepts any TLS certificate.
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify,omitempty" json:"insecure_skip_verify,omitempty"`
 	// Source is the addresses of this machine that connections come from, in turn:
@@ -311,31 +329,6 @@ const (
 	TargetsHTTP TargetFormat = "http"
 	TargetsJSON TargetFormat = "json"
 )
-
-// A Room is what each user of a websocket workload joins. Users fill room 0,
-// then room 1, and so on; the last may be short.
-type Room struct {
-	// Path begins with "/". A template; .Room names the room.
-	Path string `yaml:"path" json:"path"`
-	// Headers of the upgrade request by name; each value is a template.
-	Headers map[string]string `yaml:"headers,omitempty" json:"headers,omitempty"`
-	// Members a room, publishers included; at least 2.
-	Members int `yaml:"members" json:"members"`
-	// Publish is the open-loop rate of messages in each room.
-	Publish Rate `yaml:"publish" json:"publish"`
-	// Publishers a room, taking turns; default 1.
-	Publishers int `yaml:"publishers,omitempty" json:"publishers"`
-	// Payload is the size of a message's data; default 256B.
-	Payload SizeDist `yaml:"payload,omitempty" json:"payload"`
-	// Binary sends binary messages instead of text.
-	Binary bool `yaml:"binary,omitempty" json:"binary,omitempty"`
-	// Settle is how long after its join a member may still miss messages without
-	// them counting as lost; default 250ms.
-	Settle Duration `yaml:"settle,omitempty" json:"settle"`
-	// Stalled is how many of the workload's members (the last of each room, room
-	// by room) join and then never read.
-	Stalled int `yaml:"stalled,omitempty" json:"stalled,omitempty"`
-}
 
 // A Feed is a file of rows, CSV with a header line or JSONL, whose columns
 // templates see as {{ .Feed.column }}.

@@ -21,7 +21,7 @@ import (
 // binary so that the schema's descriptions are their doc comments, wherever the
 // binary runs, and cannot differ from them.
 //
-//go:embed scenario.go background.go cronjob.go mix.go retry.go session.go sink.go stream.go trace.go
+//go:embed scenario.go background.go cronjob.go environment.go mix.go retry.go room.go session.go sink.go step.go stream.go trace.go
 var typesSource embed.FS
 
 // envPattern is a scalar that the environment fills in: its notation can only be
@@ -136,10 +136,10 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: ratePattern, Examples: []any{"50/s", "600/m", "10/h"}}
 	case reflect.TypeFor[SizeDist]():
 		return &jsonschema.Schema{Type: "string", Pattern: sizePattern, Examples: []any{"256B", "uniform:100B,4KiB", "lognormal:512B,0.8"}}
+	case reflect.TypeFor[ByteRate]():
+		return &jsonschema.Schema{Type: "string", Pattern: byteRatePattern, Examples: []any{"4KiB/s", "1MB/s"}}
 	case reflect.TypeFor[TimeDist]():
 		return &jsonschema.Schema{Type: "string", Pattern: distPattern(oneTime), Examples: []any{"300ms", "uniform:100ms,500ms", "lognormal:200ms,0.5"}}
-	case reflect.TypeFor[ByteRate]():
-		return &jsonschema.Schema{Type: "string", Pattern: byteRatePattern, Examples: []any{"8KiB/s"}}
 	case reflect.TypeFor[CountDist]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{
 			{Type: "integer", Minimum: "0"},
@@ -158,6 +158,8 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 			{Type: "string", Pattern: sharePattern, Examples: []any{"10%"}},
 			{Type: "string", Pattern: envPattern},
 		}}
+	case reflect.TypeFor[Environment]():
+		return &jsonschema.Schema{Type: "object"}
 	case reflect.TypeFor[SourceRange]():
 		return &jsonschema.Schema{Type: "string", Pattern: sourcePattern, Examples: []any{"127.0.0.2", "127.0.0.16/28"}}
 	case reflect.TypeFor[Threshold]():
@@ -214,6 +216,16 @@ func constrain(s *jsonschema.Schema) {
 		p.PropertyNames = &jsonschema.Schema{Pattern: strings.TrimSuffix(workloadPattern, "$") + `\..+$`}
 		p.AdditionalProperties.MinItems = &one
 	})
+	set(s.Definitions["Sink"], "upstreams", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: workloadPattern}
+	})
+	upstream := s.Definitions["Upstream"]
+	set(upstream, "replies", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(upstream, "odds", func(p *jsonschema.Schema) {
+		p.PropertyNames = &jsonschema.Schema{Pattern: replyPattern}
+		p.MinProperties = &one
+	})
+	upstream.Not = &jsonschema.Schema{Required: []string{"replies", "odds"}}
 	load := s.Definitions["Load"]
 	set(load, "users", atLeast("1"))
 	set(load, "max_in_flight", atLeast("1"))
@@ -244,6 +256,8 @@ func constrain(s *jsonschema.Schema) {
 	set(s.Definitions["Workload"], "follow_redirects", func(p *jsonschema.Schema) { p.Minimum, p.Maximum = "0", json.Number(strconv.Itoa(maxRedirects)) })
 
 	set(s.Definitions["Workload"], "checks", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Workload"], "steps", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Step"], "name", func(p *jsonschema.Schema) { p.Pattern = workloadPattern })
 	s.Definitions["Check"].OneOf = oneOf("status", "header", "json", "body")
 	atMostOne := oneOf("equals", "contains", "matches", "absent")
 	none := &jsonschema.Schema{Not: anyOf("equals", "contains", "matches", "absent")}
@@ -276,10 +290,18 @@ func constrain(s *jsonschema.Schema) {
 		set(s.Definitions[def], "headers", header)
 		set(s.Definitions[def], "path", path)
 	}
+	set(s.Definitions["Poll"], "request", func(p *jsonschema.Schema) {
+		p.Description += " Its path may be one that the answer gave: {{ .Vars.name }}."
+	})
+	set(s.Definitions["Request"], "path", func(p *jsonschema.Schema) { p.Pattern = `^(/|\$\{|\{\{)` })
 	room := s.Definitions["Room"]
 	set(room, "members", atLeast("2"))
 	set(room, "publishers", atLeast("1"))
 	set(room, "stalled", atLeast("0"))
+	set(room, "subprotocols", func(p *jsonschema.Schema) { p.MinItems = &one })
+	set(s.Definitions["Slow"], "members", atLeast("1"))
+	set(s.Definitions["Envelope"], "joined", func(p *jsonschema.Schema) { p.MinLength = &one })
+	set(s.Definitions["AutoReply"], "on", func(p *jsonschema.Schema) { p.MinLength = &one })
 }
 
 // anyOf matches an object that has at least one of the keys.
@@ -314,11 +336,11 @@ func whenProtocol(p Protocol) *jsonschema.Schema {
 	then := &jsonschema.Schema{Required: requiredBy(p), Not: anyOf(mustNot...)}
 	switch p {
 	case WebSocket:
-		load := &jsonschema.Schema{Required: []string{"users"}, Not: anyOf("think")}
+		load := &jsonschema.Schema{Required: []string{"users"}, Not: anyOf("think", "session", "shape")}
 		then.Properties = jsonschema.NewProperties()
 		then.Properties.Set("load", load)
 	case HTTP:
-		then.OneOf = oneOf("request", "targets")
+		then.OneOf = oneOf("request", "steps", "targets")
 	}
 	return &jsonschema.Schema{If: is, Then: then}
 }

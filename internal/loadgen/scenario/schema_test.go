@@ -108,7 +108,7 @@ func checkShipped(t *testing.T, s *jsonschema.Schema, folder, depth string) {
 // need the whole file, another file, or the metrics of the drivers.
 func TestSchemaRefusesBadFiles(t *testing.T) {
 	s := compiledSchema(t)
-	beyond := map[string]bool{"bad_template.yaml": true, "missing_feeder.yaml": true}
+	beyond := map[string]bool{"bad_template.yaml": true, "missing_feeder.yaml": true, "sink_absent.yaml": true}
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +171,7 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		{"body: x", job("{callback: {}, failed: {json: {path: $.error}}, deadline: 1m}"), true},
 		{"body: x", job("{callback: {header: X-Job, id: '{{ .Vars.job }}'}}"), true},
 		{"body: x", job("{callback: {json: '$.text'}}"), true},
+		{"body: x", job("{poll: {request: {path: '{{ .Vars.job }}'}, done: {status: 200}}}"), true},
 		{"body: x", job("{poll: {request: {path: '/{{ .Vars.job }}'}, every: 1s, done: {status: 200}}}"), true},
 
 		{"body: x", api("request: {path: /}, extract: {a: {}}"), false},
@@ -203,6 +204,25 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		{"body: x", api("request: {path: /}, targets: {file: targets/plain.txt, format: xml}"), false},
 		{"protocol: sse\n", "protocol: sse\n    checks: [{status: 200}]\n", false},
 		{"protocol: sse\n", "protocol: sse\n    targets: {file: targets/plain.txt}\n", false},
+		{"rate: 5/s", "rate: 5/s, shape: bursty", true},
+		{"rate: 5/s", "rate: 5/s, arrivals: bursty", true},
+		{"rate: 5/s", "users: 5, shape: rag-long", true},
+		{"rate: 5/s", "trace: {file: traces/small.csv, speed: 2, from: 1s, limit: 2}", true},
+		{"rate: 5/s", "rate: 5/s, session: {turns: 'uniform:2,8', think: 1s}", true},
+		{"rate: 5/s", "users: 5, session: {turns: 3}", true},
+		{"workloads:", "environments: {local: {duration: 5s}}\nworkloads:", true},
+
+		{"rate: 5/s", "rate: 5/s, shape: chat", false},
+		{"rate: 5/s", "trace: {speed: 2}", false},
+		{"rate: 5/s", "trace: {file: traces/small.csv, speed: 0}", false},
+		{"rate: 5/s", "trace: {file: traces/small.csv, limit: 0}", false},
+		{"rate: 5/s", "trace: {file: traces/small.csv}, shape: bursty", false},
+		{"rate: 5/s", "rate: 5/s, session: {think: 1s}", false},
+		{"rate: 5/s", "rate: 5/s, weight: 2", false},
+		{"rate: 5/s", "weight: 0", false},
+		{"workloads:", "mix: {rate: 5/s, sine: {mean: 1/s, amplitude: 0/s, period: 1s}}\nworkloads:", false},
+		{"workloads:", "environments: {local: 5}\nworkloads:", false},
+		{"users: 2", "users: 2, session: {turns: 3}", false},
 		{"rate: 5/s", "", false},
 		{"rate: 5/s", "rate: 5", false},
 		{"rate: 5/s", "rate: -5/s", false},

@@ -1,5 +1,21 @@
 package scenario
 
+// NeedsSink says that a run of the scenario has loadgen's own endpoint.
+func (s *Scenario) NeedsSink() bool {
+	if s.Sink != nil {
+		return true
+	}
+	for _, w := range s.Workloads {
+		if w != nil && (w.Protocol == Background || w.Protocol == Cron || w.Protocol == Retry) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsName says that text could name a workload or an upstream.
+func IsName(text string) bool { return workloadSyntax.MatchString(text) }
+
 // A Sink is loadgen's own HTTP endpoint, which a target calls: for completions,
 // webhooks and cron, and as the upstream that it depends on. Templates see its
 // address as {{ .Sink }}, and an address of one arrival alone as {{ .Callback }}. It
@@ -10,7 +26,7 @@ type Sink struct {
 	// free port.
 	Listen string `yaml:"listen,omitempty" json:"listen,omitempty"`
 	// URL is the address under which the target reaches it; default http:// and
-	// what is listened on.
+	// what is listened on, or 127.0.0.1 where that is every address.
 	URL string `yaml:"url,omitempty" json:"url,omitempty"`
 	// Upstreams are services played for the target, by name: NAME is at {{ .Sink }}/NAME,
 	// and takes any path below it. Names are those of workloads, and no workload's.
@@ -33,7 +49,8 @@ type Upstream struct {
 	// Stream makes the body of a 2xx an LLM API's event stream, and that of an error
 	// such an API's; default: a small JSON object.
 	Stream *LLMStream `yaml:"stream,omitempty" json:"stream,omitempty"`
-	// Correlate says where a call names its logical request, in a retry workload.
+	// Correlate says where a call names its logical request, in a retry workload; other
+	// upstreams have none.
 	Correlate *Correlation `yaml:"correlate,omitempty" json:"correlate,omitempty"`
 }
 

@@ -29,6 +29,11 @@ type Data struct {
 	Seed uint64
 	// Sink is the address of loadgen's own endpoint, without a slash at its end.
 	Sink string
+	// Message is what a room's publisher sends, a JSON object, and MessageText the same
+	// as a JSON string; only where a room's envelope wraps it.
+	Message, MessageText string
+	// Ref numbers what a member of a room says to the relay, from 1; only in its envelope.
+	Ref string
 	// Vars is what was extracted from earlier answers of the arrival.
 	Vars map[string]string
 	// Lengths are the tokens of the workload's arrivals; nil without a shape or trace.

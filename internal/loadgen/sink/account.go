@@ -4,16 +4,15 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
-// maxStrays bounds the names without a handler that are kept apart, and maxStrayName
-// their length; the rest is counted under OtherNames.
-const (
-	maxStrays    = 32
-	maxStrayName = 64
-)
+// maxStrays bounds the names without a handler that are kept apart.
+const maxStrays = 32
 
-// OtherNames stands in Account.Strays for all names beyond the first 32.
+// OtherNames stands in Account.Strays for all names that are not among the first 32, or
+// that no workload could have: such a part of a path may be a key.
 const OtherNames = "…"
 
 // An Account is what came to a sink over some time. A call is in it from when it has
@@ -61,7 +60,7 @@ func (a *account) stray(name string) {
 	if a.strays == nil {
 		a.strays = make(map[string]int64)
 	}
-	if _, known := a.strays[name]; !known && (len(a.strays) >= maxStrays || len(name) > maxStrayName) {
+	if _, known := a.strays[name]; !known && (len(a.strays) >= maxStrays || !scenario.IsName(name)) {
 		name = OtherNames
 	}
 	a.strays[name]++

@@ -43,7 +43,7 @@ func (c *conn) answer(req *http.Request, call *Call, a Answer, gone func()) (mor
 	if a.Stream != nil {
 		err = c.stream(ctx, req, call, a, begin, more)
 	} else {
-		err = c.whole(req, a, more)
+		err = c.whole(ctx, req, a, more)
 	}
 	if err != nil {
 		c.sink.account.unanswered.Add(1)
@@ -89,7 +89,7 @@ func (c *conn) reset() {
 }
 
 // whole writes an answer that is all there.
-func (c *conn) whole(req *http.Request, a Answer, more bool) error {
+func (c *conn) whole(ctx context.Context, req *http.Request, a Answer, more bool) error {
 	body := a.Body
 	if body == nil {
 		body = []byte("{\"ok\":" + strconv.FormatBool(a.Status < http.StatusBadRequest) + "}\n")
@@ -101,8 +101,8 @@ func (c *conn) whole(req *http.Request, a Answer, more bool) error {
 	if req.Method != http.MethodHead {
 		c.out.Write(body)
 	}
-	a.Leaves(time.Now(), false)
-	return c.write(c.out.Bytes())
+	a.Leaves(time.Now(), ctx.Err() != nil)
+	return c.write(ctx, c.out.Bytes())
 }
 
 // stream writes an answer whose body is a Stream.
@@ -112,29 +112,31 @@ func (c *conn) stream(ctx context.Context, req *http.Request, call *Call, a Answ
 	if chunked {
 		size = chunkedSize
 	}
+	// A caller that does not read is not waited for once the call is to end.
+	defer context.AfterFunc(ctx, func() { _ = c.net.SetWriteDeadline(time.Unix(longAgo, 0)) })() // fails once it is closed
 	c.head(&a, size, !more)
 	if req.Method == http.MethodHead {
 		a.Leaves(time.Now(), false)
-		return c.write(c.out.Bytes())
+		return c.write(ctx, c.out.Bytes())
 	}
-	if err := c.write(c.out.Bytes()); err != nil {
+	if err := c.write(ctx, c.out.Bytes()); err != nil {
 		a.Leaves(time.Now(), true)
 		return err
 	}
 	err := a.Stream.write(ctx, begin, len(call.Body), a.Wait, func(event []byte) error {
 		if !chunked {
-			return c.write(event)
+			return c.write(ctx, event)
 		}
 		c.out.Reset()
 		c.out.Write(strconv.AppendInt(c.out.AvailableBuffer(), int64(len(event)), 16))
 		c.out.WriteString("\r\n")
 		c.out.Write(event)
 		c.out.WriteString("\r\n")
-		return c.write(c.out.Bytes())
+		return c.write(ctx, c.out.Bytes())
 	})
 	a.Leaves(time.Now(), err != nil)
 	if err == nil && chunked {
-		err = c.write([]byte("0\r\n\r\n"))
+		err = c.write(ctx, []byte("0\r\n\r\n"))
 	}
 	return err
 }
@@ -181,9 +183,12 @@ func (c *conn) head(a *Answer, size int, last bool) {
 	out.WriteString("\r\n")
 }
 
-// write writes b at once.
-func (c *conn) write(b []byte) error {
+// write writes b at once, unless ctx has ended: then no deadline set by its end is undone.
+func (c *conn) write(ctx context.Context, b []byte) error {
 	if err := c.net.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	_, err := c.net.Write(b)

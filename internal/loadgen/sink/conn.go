@@ -127,7 +127,7 @@ func (c *conn) readBody(req *http.Request) (status int, err error) {
 		return 0, nil
 	}
 	if req.ProtoAtLeast(1, 1) && req.Header.Get("Expect") != "" && c.buf.Buffered() == 0 {
-		if err := c.write([]byte(continueReply)); err != nil {
+		if err := c.write(c.sink.ctx, []byte(continueReply)); err != nil {
 			return 0, err
 		}
 	}
@@ -151,7 +151,7 @@ func (c *conn) refuse(status int, why string) (more bool) {
 	}
 	c.head(&Answer{Status: status, Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}}, len(why)+1, true)
 	c.out.WriteString(why + "\n")
-	if c.write(c.out.Bytes()) != nil {
+	if c.write(c.sink.ctx, c.out.Bytes()) != nil {
 		return false
 	}
 	if half, ok := c.net.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
@@ -175,10 +175,9 @@ func (c *conn) dispatch(req *http.Request, call *Call) (more bool) {
 			Body: fmt.Appendf(nil, "nothing listens at /%s\n", name),
 		}, func() {})
 	}
+	defer r.under.Done()
 	ctx, cancel := context.WithCancel(r.ctx)
 	defer cancel()
 	call.Context = ctx
-	a := r.Serve(call)
-	r.serving.Done()
-	return c.answer(req, call, a, cancel)
+	return c.answer(req, call, r.Serve(call), cancel)
 }

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ import (
 )
 
 // defaultMaxConns is how many connections a sink holds where nothing else is said.
-const defaultMaxConns = 20_000
+const defaultMaxConns = 10_000
 
 // acceptPause is how long no connection is accepted after one could not be, as where
 // the process has no descriptor left.
@@ -43,10 +44,10 @@ type Options struct {
 	// Listen is the host and port listened on; default 127.0.0.1:0.
 	Listen string
 	// URL is the address under which the target reaches the sink; default http://
-	// and what is listened on.
+	// and what is listened on, or 127.0.0.1 where that is every address.
 	URL string
 	// MaxConns is how many connections are held at once; one more is closed and
-	// counted. Default 20,000.
+	// counted. Default 10,000.
 	MaxConns int
 }
 
@@ -72,9 +73,9 @@ type Sink struct {
 // A registration is a handler under its name.
 type registration struct {
 	Handler
-	calls   *atomic.Int64
-	ctx     context.Context // of its calls
-	serving sync.WaitGroup
+	calls *atomic.Int64
+	ctx   context.Context // of its calls
+	under sync.WaitGroup  // one a call, until it is over
 }
 
 // Open listens. Close must be called on the sink it returns.
@@ -90,11 +91,19 @@ func Open(o Options) (*Sink, error) {
 		return nil, fmt.Errorf("open the sink: %w", err)
 	}
 	if o.URL == "" {
-		o.URL = "http://" + listener.Addr().String()
+		o.URL = "http://" + reachable(listener.Addr())
 	}
 	s := newSink(o, listener)
 	s.tasks.Go(s.accept)
 	return s, nil
+}
+
+// reachable is where a listener's address can be called on this machine.
+func reachable(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
 }
 
 // newSink returns a sink that accepts nothing yet.
@@ -131,7 +140,7 @@ func (s *Sink) Close() error {
 
 // Handle gives the calls below /name/ to h, until remove is called. One name has one
 // handler. remove ends the calls of the name that are not answered yet, and returns
-// when Serve is under way no more; it is called once.
+// when none is under way any more; it is called once, and not by Serve.
 func (s *Sink) Handle(name string, h Handler) (remove func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,11 +155,11 @@ func (s *Sink) Handle(name string, h Handler) (remove func(), err error) {
 		delete(s.handlers, name)
 		s.mu.Unlock()
 		cancel()
-		r.serving.Wait()
+		r.under.Wait()
 	}, nil
 }
 
-// enter counts a call of a name in; nil where it has no handler. serving.Done must
+// enter counts a call of a name in; nil where it has no handler. under.Done must
 // follow.
 func (s *Sink) enter(name string) *registration {
 	s.mu.RLock()
@@ -161,7 +170,7 @@ func (s *Sink) enter(name string) *registration {
 		return nil
 	}
 	r.calls.Add(1)
-	r.serving.Add(1)
+	r.under.Add(1)
 	return r
 }
 

@@ -170,3 +170,31 @@ func TestStreamsRepeat(t *testing.T) {
 		t.Errorf("different calls draw the same: %+v", c)
 	}
 }
+
+// A stream whose caller reads nothing ends with its handler, and is counted by then.
+func TestRemoveWaitsForItsCalls(t *testing.T) {
+	s, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := make(chan struct{}, 1)
+	endless := streaming(&scenario.LLMStream{Tokens: scenario.Always(1_000_000)})
+	remove, err := s.Handle("jobs", handlerFunc(func(c *Call) Answer { calls <- struct{}{}; return endless.Serve(c) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := dialed(t, s)
+	if _, err := io.WriteString(c, "POST /jobs HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-calls
+	time.Sleep(200 * time.Millisecond) // until the buffers of both sides are full
+	begin := time.Now()
+	remove()
+	if a, took := s.Take(), time.Since(begin); a.Unanswered != 1 || took > writeLimit/2 {
+		t.Errorf("after %v: account %+v", took, a)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

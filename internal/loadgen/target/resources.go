@@ -24,7 +24,9 @@ func (w *watch) resources(res *result.Result, died *EndedError) *result.Resource
 	}
 	first, last := w.samples[0], w.samples[len(w.samples)-1]
 	r.Series = thinned(w.samples)
-	r.After = &last
+	if died == nil {
+		r.After = &last
+	}
 	if idle, ok := result.UsageBetween(w.samples, first.AtNS, min(0, last.AtNS)); ok {
 		r.Idle = &idle
 	}
