@@ -161,7 +161,7 @@ func (d *retryDriver) Serve(c *sink.Call) sink.Answer {
 			d.table.pool.Put(l)
 		}
 	}
-	return a
+	return punctual(d.run, a)
 }
 
 // requestOf is the number of the request that a call names; false where it names none
