@@ -81,6 +81,7 @@ func (f *benchFlags) run(cmd *cobra.Command, env env) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = withoutSecrets(err, scenarios) }()
 	if err := sameName(scenarios, paths); err != nil {
 		return err
 	}

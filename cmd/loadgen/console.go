@@ -30,7 +30,7 @@ func newConsole(cmd *cobra.Command, env env, quiet bool) *console {
 // progress shows a run of sc while it goes on.
 func (c *console) progress(sc *scenario.Scenario) *live.Console {
 	if !c.quiet {
-		_, _ = fmt.Fprintf(c.stderr, "%s: %v warm-up, %v measured, against %s\n", sc.Name, sc.Warmup, sc.Duration, sc.Target)
+		_, _ = fmt.Fprintf(c.stderr, "%s: %v warm-up, %v measured, against %s\n", sc.Name, sc.Warmup, sc.Duration, sc.Scrub(sc.Target))
 	}
 	o := live.Options{Quiet: c.quiet, Color: !noColor(c.env)}
 	if f, ok := c.stderr.(*os.File); ok {

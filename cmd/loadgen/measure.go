@@ -52,11 +52,12 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under condi
 		if under.envelope != nil {
 			res.Validity = res.Validity.With(under.envelope.Check(res)...)
 		}
+		res.Scrub(sc.Scrub) // also what has come to it since the run
 		worst.add(res)
 		files, filesErr := runFiles(res)
 		var ended *target.EndedError
 		if errors.As(err, &ended) && files != nil {
-			files[serverLog] = []byte(ended.Output)
+			files[serverLog] = []byte(sc.Scrub(ended.Output))
 		}
 		err = errors.Join(err, filesErr)
 		if files != nil {

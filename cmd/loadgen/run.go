@@ -22,22 +22,25 @@ type runFlags struct {
 	out      string
 	start    string
 	ready    string
+	remote   bool
 	spin     bool
 	quiet    bool
 }
 
 // scenarioFlags are the flags that change what a scenario file says.
 type scenarioFlags struct {
-	target   string
-	vars     []string
-	duration time.Duration
-	rate     string
+	target      string
+	environment string
+	vars        []string
+	duration    time.Duration
+	rate        string
 
 	durationGiven func() bool
 }
 
 func (f *scenarioFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.target, "target", "", "base URL of the target, instead of the scenario's")
+	cmd.Flags().StringVar(&f.environment, "environment", "", "`name` of the scenario's environment that goes over the file")
 	cmd.Flags().StringArrayVarP(&f.vars, "env", "e", nil, "`NAME=VALUE` for ${NAME} in the scenario; may be repeated")
 	f.durationGiven = func() bool { return cmd.Flags().Changed("duration") }
 	cmd.Flags().DurationVarP(&f.duration, "duration", "d", 0, "measured duration, instead of the scenario's")
@@ -46,7 +49,7 @@ func (f *scenarioFlags) register(cmd *cobra.Command) {
 
 // options turns the flags into how a scenario is to be read.
 func (f *scenarioFlags) options(env env) (scenario.Options, error) {
-	o := scenario.Options{Target: f.target, Duration: scenario.Duration(f.duration), Metrics: driver.Metrics(), Local: driver.LocalAddress}
+	o := scenario.Options{Environment: f.environment, Target: f.target, Duration: scenario.Duration(f.duration), Metrics: driver.Metrics(), Local: driver.LocalAddress}
 	vars := make(map[string]string)
 	for _, v := range f.vars {
 		name, value, ok := strings.Cut(v, "=")
@@ -79,18 +82,29 @@ func (f *scenarioFlags) options(env env) (scenario.Options, error) {
 
 // loadScenarios reads all files and reports what is wrong with any of them.
 func loadScenarios(paths []string, o scenario.Options) ([]*scenario.Scenario, error) {
+	return loadAll(paths, func(path string) ([]*scenario.Scenario, error) {
+		sc, err := scenario.ReadFile(path, o)
+		return []*scenario.Scenario{sc}, err
+	})
+}
+
+// loadAll reads all files by read, which gives the scenarios of one.
+func loadAll(paths []string, read func(path string) ([]*scenario.Scenario, error)) ([]*scenario.Scenario, error) {
 	var scenarios []*scenario.Scenario
 	var errs []error
 	for _, p := range paths {
-		sc, err := scenario.ReadFile(p, o)
-		if err == nil {
-			_, err = driver.Plan(sc, driver.Options{}) // what only the driver can refuse
-		}
+		of, err := read(p)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		scenarios = append(scenarios, sc)
+		for _, sc := range of {
+			if _, err := driver.Plan(sc, driver.Options{}); err != nil { // what only the driver can refuse
+				errs = append(errs, withoutSecrets(err, of))
+				continue
+			}
+			scenarios = append(scenarios, sc)
+		}
 	}
 	if len(errs) > 0 {
 		return nil, usage(errors.Join(errs...))
@@ -114,6 +128,7 @@ func newRun(env env) *cobra.Command {
 	cmd.Flags().StringVar(&f.out, "out", "reports", "folder that the run's own folder is written to")
 	cmd.Flags().StringVar(&f.start, "start", "", "`command` that starts the server under test; it is stopped after the run")
 	cmd.Flags().StringVar(&f.ready, "ready", "", "`URL` that answers 2xx once the started server is ready")
+	cmd.Flags().BoolVar(&f.remote, "allow-remote", false, "send also to what is not this machine, and say first how much")
 	spinFlag(cmd, &f.spin)
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no progress; the verdict and the reports only")
 	return cmd
@@ -132,6 +147,10 @@ func (f *runFlags) run(cmd *cobra.Command, paths []string, env env) (err error) 
 	if err != nil {
 		return err
 	}
+	if err := newGuard(f.remote, cmd.ErrOrStderr()).check(ctx, scenarios); err != nil {
+		return err
+	}
+	defer func() { err = withoutSecrets(err, scenarios) }()
 	envelope, err := f.envelope.find()
 	if err != nil {
 		return err

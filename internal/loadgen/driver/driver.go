@@ -60,6 +60,7 @@ func protocols() map[scenario.Protocol]protocol {
 		scenario.Background: {metrics: backgroundMetrics, headline: backgroundCompletion, open: newBackground},
 		scenario.Cron:       {metrics: cronMetrics, headline: cronDrift, open: newCron},
 		scenario.WebSocket:  {metrics: wsMetrics, headline: wsFanout, open: newWebSocket, once: true},
+		scenario.Retry:      {metrics: retryMetrics, headline: httpLatency, open: newRetry},
 	}
 }
 

@@ -87,14 +87,15 @@ func TestSteps(t *testing.T) {
 	samples := func(name string) int64 { s := m[name]; return s.Samples() }
 	users, unfinished := k.keys.Load(), int64(m["sessions_unfinished"].Value)
 	asked, done := samples("latency{step=ask}"), int64(m["sessions_completed"].Value)
-	// Those whose question the end of the run came before have none.
-	if users != 20 || samples("latency{step=login}") != users || asked+1+unfinished != users || k.answered.Load() != asked || samples("latency{step=logout}") != asked ||
-		m["failed{step=ask}"].Value != 1 || m["failed{step=login}"].Value != 0 || unfinished > users/2 {
-		t.Errorf("%d users, %d unfinished, %d answered; samples %d, %d, %d; failed %v", users, unfinished, k.answered.Load(),
+	// The end of the run comes before some of the last steps.
+	if users != 20 || samples("latency{step=login}") != users || done+1+unfinished != users || unfinished > users/2 ||
+		k.answered.Load() != asked || asked < done || asked >= users || samples("latency{step=logout}") != done ||
+		m["failed{step=ask}"].Value != 1 || m["failed{step=login}"].Value != 0 {
+		t.Errorf("%d users, %d done, %d unfinished, %d answered; samples %d, %d, %d; failed %v", users, done, unfinished, k.answered.Load(),
 			samples("latency{step=login}"), asked, samples("latency{step=logout}"), m["failed{step=ask}"].Value)
 	}
-	if m["succeeded"].Value != float64(users+2*asked) || m["failed"].Value != 1 || done != asked || m["sessions_abandoned"].Value != 1 {
-		t.Errorf("succeeded %v, failed %v, sessions completed %v, abandoned %v", m["succeeded"].Value, m["failed"].Value, done, m["sessions_abandoned"].Value)
+	if m["succeeded"].Value != float64(users+asked+done) || m["failed"].Value != 1 || m["sessions_abandoned"].Value != 1 {
+		t.Errorf("succeeded %v, failed %v, abandoned %v", m["succeeded"].Value, m["failed"].Value, m["sessions_abandoned"].Value)
 	}
 	for _, b := range w.Balances {
 		if !b.Even() {

@@ -41,6 +41,7 @@ func (r *run) result(id string, started time.Time, interrupted bool, health *hea
 	if interrupted {
 		res.Warnings = append(res.Warnings, "the run was interrupted: its figures cover less than the planned duration")
 	}
+	res.Scrub(r.plan.Scenario.Scrub)
 	return res, nil
 }
 

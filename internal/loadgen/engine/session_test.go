@@ -24,7 +24,7 @@ func (d *askingDriver) Do(ctx context.Context, a Arrival, rec *Recorder, over fu
 	d.mu.Unlock()
 	go func() {
 		done := d.do(ctx, a, rec)
-		over(done && !(d.fail != nil && d.fail(a)))
+		over(done && (d.fail == nil || !d.fail(a)))
 	}()
 }
 

@@ -26,6 +26,7 @@ type checker struct {
 	scenario *Scenario
 	options  Options
 	traces   map[string]*TraceRows // by path; nil for one that could not be read
+	hidden   []string              // credentials that stand in the file
 }
 
 // given reports whether the file has the key at path.
@@ -182,6 +183,9 @@ func (c *checker) completeWorkload(at string, w *Workload) {
 	}
 	if w.Job != nil {
 		c.completeJob(at+".job", w.Job)
+	}
+	if w.Policy != nil {
+		c.completePolicy(at+".policy", w.Policy)
 	}
 	if w.Cron != nil {
 		c.completeCron(at+".cron", w)

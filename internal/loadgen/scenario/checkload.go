@@ -84,6 +84,9 @@ func (c *checker) workload(at, name string, w *Workload) {
 	if w.Job != nil && !c.bad[at+".job"] {
 		c.job(at+".job", w.Job)
 	}
+	if w.Policy != nil && !c.bad[at+".policy"] {
+		c.policy(at+".policy", w.Policy)
+	}
 }
 
 // keysOfProtocol reports keys that go only with other protocols, and what is

@@ -51,6 +51,9 @@ func (c *checker) templates(at, name string, w *Workload) {
 	c.stepTemplates(at, w, sample, runnable)
 	c.extracts(at+".extract", w.Request, w.Extract)
 	c.jobTemplates(at+".job", w, sample, runnable)
+	if w.Protocol == Retry {
+		c.attempts(at, w, sample, runnable)
+	}
 	if w.Protocol == Cron && w.Cron != nil && !c.bad[at+".cron"] {
 		c.cronTemplates(at, w, sample)
 	}

@@ -50,14 +50,14 @@ func TestCronDefaults(t *testing.T) {
 
 // What makes and removes a job may carry a key, which no result has.
 func TestCronKeysAreLeftOut(t *testing.T) {
-	s := readCron(t, "2 seconds", ", remove: {path: '/jobs?api_key=hidden', headers: {Authorization: Bearer hidden}}")
+	s := readCron(t, "2 seconds", ", remove: {path: '/jobs?api_key={{ printf `hidden` }}', headers: {Authorization: '{{ printf `Bearer hidden` }}'}}")
 	s.Workloads["digest"].Cron.Register.Headers = map[string]string{"X-Auth-Token": "hidden", "X-Else": "shown"}
 	j := s.Redacted().Workloads["digest"].Cron
 	shown := j.Register.Headers["X-Auth-Token"] + j.Remove.Headers["Authorization"] + j.Remove.Path
 	if strings.Contains(shown, "hidden") || j.Register.Headers["X-Else"] != "shown" {
 		t.Errorf("%+v %+v", j.Register, j.Remove)
 	}
-	if s.Workloads["digest"].Cron.Remove.Headers["Authorization"] != "Bearer hidden" {
+	if s.Workloads["digest"].Cron.Remove.Headers["Authorization"] != "{{ printf `Bearer hidden` }}" {
 		t.Error("the scenario itself has lost its key")
 	}
 }

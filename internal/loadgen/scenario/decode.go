@@ -15,11 +15,12 @@ type decoder struct {
 	*document
 	env      func(string) (string, bool)
 	anchors  map[string]ast.Node
-	values   map[string]place // where the value of each path stands
-	keys     map[string]place // where its key stands
-	bad      map[string]bool  // paths whose value could not be taken
-	replaced map[string]bool  // paths whose value an option replaces: not read
-	visits   int              // mappings gone through, which aliases can multiply
+	values   map[string]place  // where the value of each path stands
+	keys     map[string]place  // where its key stands
+	bad      map[string]bool   // paths whose value could not be taken
+	texts    map[string]string // text of each path as it stands in the file
+	replaced map[string]bool   // paths whose value an option replaces: not read
+	visits   int               // mappings gone through, which aliases can multiply
 	problems Problems
 }
 
@@ -31,6 +32,7 @@ func newDecoder(doc *document, o Options) *decoder {
 		values:   make(map[string]place),
 		keys:     make(map[string]place),
 		bad:      make(map[string]bool),
+		texts:    make(map[string]string),
 		replaced: map[string]bool{"target": o.Target != "", "duration": o.Duration > 0},
 	}
 	ast.Walk(anchorsOf(d.anchors), doc.root)
@@ -47,9 +49,10 @@ func (a anchorsOf) Visit(n ast.Node) ast.Visitor {
 	return a
 }
 
-func (d *decoder) root(s *Scenario) {
+// root decodes the document with an environment over it; "" for none.
+func (d *decoder) root(s *Scenario, environment string) {
 	d.keys[""] = placeOf(d.document.root)
-	d.value(d.document.root, reflect.ValueOf(s).Elem(), "")
+	d.value(d.environment(s, environment), reflect.ValueOf(s).Elem(), "")
 }
 
 // problem reports what is wrong with the value at path, at p.

@@ -7,6 +7,7 @@ type entry struct {
 	key   string
 	at    place
 	value ast.Node
+	node  *ast.MappingValueNode // of both
 }
 
 // maxVisits bounds the work that aliases of aliases can ask for.
@@ -44,7 +45,7 @@ func (d *decoder) entries(n ast.Node, path string, depth int) ([]entry, bool) {
 			continue
 		}
 		first[key] = at
-		own = append(own, entry{key, at, mv.Value})
+		own = append(own, entry{key, at, mv.Value, mv})
 	}
 	for _, e := range merged {
 		if _, given := first[e.key]; !given {

@@ -13,6 +13,8 @@ import (
 type Options struct {
 	// Env looks up ${NAME}; nil where nothing is set.
 	Env func(name string) (value string, ok bool)
+	// Environment, when set, is the one that goes over the file.
+	Environment string
 	// Target, when set, replaces the file's target.
 	Target string
 	// Duration, when above 0, replaces the file's duration.
@@ -41,6 +43,14 @@ const maxSource = 1 << 20
 // ReadFile reads, completes and checks the scenario file at path. What is wrong
 // with its content comes back as Problems.
 func ReadFile(path string, o Options) (*Scenario, error) {
+	src, err := readSource(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, src, o)
+}
+
+func readSource(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read scenario: %w", err)
@@ -50,26 +60,35 @@ func ReadFile(path string, o Options) (*Scenario, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read scenario: %w", err)
 	}
-	return Parse(path, src, o)
+	return src, nil
 }
 
 // Parse reads, completes and checks a scenario. Name is the file's path: it
 // stands in messages, and feed files are looked for beside it. The error is
 // Problems: all of them, sorted by place.
 func Parse(name string, src []byte, o Options) (*Scenario, error) {
-	doc, problems := readYAML(name, src)
+	s, problems := read(name, src, o)
 	if len(problems) > 0 {
 		return nil, problems.sorted()
 	}
+	return s, nil
+}
+
+// read is Parse with whatever could be read beside the problems: nil where the
+// source is no YAML.
+func read(name string, src []byte, o Options) (*Scenario, Problems) {
+	doc, problems := readYAML(name, src)
+	if len(problems) > 0 {
+		return nil, problems
+	}
 	s := &Scenario{Dir: filepath.Dir(name)}
 	d := newDecoder(doc, o)
-	d.root(s)
+	d.root(s, o.Environment)
 	c := checker{decoder: d, scenario: s, options: o, traces: make(map[string]*TraceRows)}
 	c.override()
 	c.complete()
 	c.check()
-	if len(d.problems) > 0 {
-		return nil, d.problems.sorted()
-	}
-	return s, nil
+	c.secrets()
+	c.scrubProblems()
+	return s, d.problems
 }

@@ -119,7 +119,7 @@ func TestParseFull(t *testing.T) {
 	s := mustParse(t, full, Options{Env: fullEnv})
 	want := &Scenario{
 		Version: 1, Name: "full.example-1", Description: "Every key there is,\ncosts $5.\n", Target: "http://127.0.0.1:8080",
-		Seed: 7, Warmup: Duration(2 * time.Second), Duration: Duration(90 * time.Second), Dir: "testdata",
+		Seed: 7, Warmup: Duration(2 * time.Second), Duration: Duration(90 * time.Second), Dir: "testdata", Secrets: []string{"secret"},
 		Workloads: map[string]*Workload{
 			"steady": {
 				Protocol: SSE, Load: Load{Rate: 10, Arrivals: ArrivalsGamma, CV: 2.5, MaxInFlight: 500},
@@ -326,7 +326,7 @@ func TestJSONRoundTrip(t *testing.T) {
 	if err := json.Unmarshal(first, &back); err != nil {
 		t.Fatal(err)
 	}
-	back.Dir = s.Dir
+	back.Dir, back.Secrets = s.Dir, s.Secrets
 	if diff := cmp.Diff(s, &back, cmpopts.EquateComparable(SourceRange{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -345,7 +345,8 @@ func TestYAMLRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	src = bytes.ReplaceAll(src, []byte("$"), []byte("$$"))
-	back := mustParse(t, string(src), Options{})
+	src = bytes.ReplaceAll(src, []byte("Bearer secret"), []byte("Bearer ${KEY}")) // which no file holds
+	back := mustParse(t, string(src), Options{Env: fullEnv})
 	s.Drain, s.Seed = back.Drain, back.Seed // zeros are left out of YAML and take their defaults again
 	if diff := cmp.Diff(s, back, cmpopts.EquateComparable(SourceRange{})); diff != "" {
 		t.Errorf("(-want +got):\n%s\n%s", diff, src)

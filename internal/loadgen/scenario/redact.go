@@ -3,6 +3,7 @@ package scenario
 import (
 	"maps"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -10,48 +11,25 @@ import (
 // redactedValue stands where a credential was.
 const redactedValue = "(left out)"
 
-// Redacted returns a copy fit to be stored and shown: without the values of
-// request headers and query parameters that carry credentials, and without a
-// password in the target. Bodies stay as they are; s stays as it was.
+// Redacted returns a copy fit to be stored and shown: without the values of headers
+// and query parameters that carry credentials, without a password in the target, and
+// without what Scrub replaces. s stays as it was.
 func (s *Scenario) Redacted() *Scenario {
-	clean := *s
-	if u, err := url.Parse(s.Target); err == nil && u.User != nil {
+	clean, ok := redactedCopy(reflect.ValueOf(*s), "", s.Scrub).Interface().(Scenario)
+	if !ok {
+		return &Scenario{} // a copy has the type of what it is of
+	}
+	if u, err := url.Parse(clean.Target); err == nil && u.User != nil {
 		clean.Target = u.Redacted()
 	}
-	clean.Workloads = make(map[string]*Workload, len(s.Workloads))
-	for name, w := range s.Workloads {
-		copied := *w
-		if w.Request != nil {
-			request := *w.Request
-			request.Headers, request.Path = redactHeaders(request.Headers), redactQuery(request.Path)
-			copied.Request = &request
+	for _, w := range clean.Workloads {
+		if w != nil {
+			w.Checks = redactChecks(w.Checks)
 		}
-		if w.Room != nil {
-			room := *w.Room
-			room.Headers, room.Path = redactHeaders(room.Headers), redactQuery(room.Path)
-			if room.Token != "" {
-				room.Token = redactedValue
-			}
-			copied.Room = &room
-		}
-		if w.Cron != nil {
-			job := *w.Cron
-			job.Register, job.Remove = job.Register.redacted(), job.Remove.redacted()
-			copied.Cron = &job
-		}
-		copied.Checks = redactChecks(w.Checks)
-		clean.Workloads[name] = &copied
 	}
-	return &clean
-}
-
-// redacted is a copy of r without credentials; nil of nil.
-func (r *Request) redacted() *Request {
-	if r == nil {
-		return nil
+	if clean.Secrets = nil; clean.Workloads == nil {
+		clean.Workloads = make(map[string]*Workload)
 	}
-	clean := *r
-	clean.Headers, clean.Path = redactHeaders(r.Headers), redactQuery(r.Path)
 	return &clean
 }
 

@@ -9,20 +9,22 @@ type Policy struct {
 	Backoff Backoff `yaml:"backoff,omitempty" json:"backoff"`
 	// Attempts is the most a logical request may have; default 3, with none 1.
 	Attempts int `yaml:"attempts,omitempty" json:"attempts"`
-	// Base of the waits; default 1s.
+	// Base of the waits; default 1s. With none there is none.
 	Base Duration `yaml:"base,omitempty" json:"base"`
-	// Cap is the longest wait; default 20s. The guide's has none.
+	// Cap is the longest wait; default 20s, or base where that is longer. guide and
+	// constant have none.
 	Cap Duration `yaml:"cap,omitempty" json:"cap"`
 	// RetryAfter says that the target heeds an upstream's Retry-After, which then is
-	// the shortest wait.
+	// the shortest wait. It may give up where that is above Cap.
 	RetryAfter bool `yaml:"retry_after,omitempty" json:"retry_after,omitempty"`
 	// On is what is tried again; default 5xx for guide, and 408, 429 and 5xx for others.
 	On Statuses `yaml:"on,omitempty" json:"on"`
 	// OnErrors says that a call without an answer is tried again, too; default true
 	// but for guide.
 	OnErrors *bool `yaml:"on_errors,omitempty" json:"on_errors"`
-	// Tolerance is how far a wait may lie outside of the rule, for what the network
-	// and the target's own work add; default 100ms.
+	// Tolerance is how much longer than by the rule a wait may be, for what the network
+	// and the target's own work add; default 100ms. It cannot be shorter by more than
+	// the 2ms that timers are early.
 	Tolerance Duration `yaml:"tolerance,omitempty" json:"tolerance"`
 }
 

@@ -48,7 +48,7 @@ workloads:
   realtime:
     protocol: websocket
     load: {users: 40}
-    room: {path: '/realtime/v1/websocket?apikey=anon&vsn=1.0.0', members: 20, publish: 2/s, speaks: realtime, token: '{{ .User }}'}
+    room: {path: '/realtime/v1/websocket?apikey=${ANON:-anon}&vsn=1.0.0', members: 20, publish: 2/s, speaks: realtime, token: '{{ .User }}'}
   centrifugo:
     protocol: websocket
     load: {users: 40}

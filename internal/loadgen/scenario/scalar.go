@@ -25,6 +25,7 @@ func (d *decoder) text(n ast.Node, at place, path string) (text string, expanded
 	default:
 		return "", false, false
 	}
+	d.texts[path] = text
 	text, expanded, faults := expand(text, d.env)
 	for _, f := range faults {
 		d.problem(d.find(f.at, at), path, "%s", f.message)

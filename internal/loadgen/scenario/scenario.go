@@ -48,6 +48,15 @@ type Scenario struct {
 	// conditions such as "p(95) < 800ms".
 	Thresholds map[string][]Threshold `yaml:"thresholds,omitempty" json:"thresholds,omitempty"`
 
+	// Environments by name: what changes where one of them is asked for.
+	Environments map[string]Environment `yaml:"environments,omitempty" json:"-"`
+	// Environment is the one that went over the file; empty without.
+	Environment string `yaml:"-" json:"environment,omitempty"`
+
+	// Secrets are the values of credentials that came from the environment, the longest
+	// first. They are never to be shown: see Scrub.
+	Secrets []string `yaml:"-" json:"-"`
+
 	// Dir is the folder of the file, which feed files are relative to; "." for a
 	// scenario that comes from elsewhere.
 	Dir string `yaml:"-" json:"-"`

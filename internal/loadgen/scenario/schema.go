@@ -21,7 +21,7 @@ import (
 // binary so that the schema's descriptions are their doc comments, wherever the
 // binary runs, and cannot differ from them.
 //
-//go:embed scenario.go background.go cronjob.go mix.go retry.go room.go session.go sink.go step.go stream.go trace.go
+//go:embed scenario.go background.go cronjob.go environment.go mix.go retry.go room.go session.go sink.go step.go stream.go trace.go
 var typesSource embed.FS
 
 // envPattern is a scalar that the environment fills in: its notation can only be
@@ -158,6 +158,8 @@ func Notation(t reflect.Type) *jsonschema.Schema {
 			{Type: "string", Pattern: sharePattern, Examples: []any{"10%"}},
 			{Type: "string", Pattern: envPattern},
 		}}
+	case reflect.TypeFor[Environment]():
+		return &jsonschema.Schema{Type: "object"}
 	case reflect.TypeFor[SourceRange]():
 		return &jsonschema.Schema{Type: "string", Pattern: sourcePattern, Examples: []any{"127.0.0.2", "127.0.0.16/28"}}
 	case reflect.TypeFor[Threshold]():

@@ -1,0 +1,214 @@
+package driver
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/edgeload/edgeload/internal/loadgen/backoff"
+	"github.com/edgeload/edgeload/internal/loadgen/scenario"
+)
+
+// Retries that come at random are as bunched as herd_poisson says.
+func TestHerdOfRandomRetries(t *testing.T) {
+	for _, rate := range []float64{2, 30, 400} {
+		rng := rand.New(rand.NewPCG(1, uint64(rate)))
+		var seen, expected float64
+		const runs = 200
+		for range runs {
+			times := newTimeline(20 * time.Second)
+			for at := rng.ExpFloat64() / rate; at < 20; at += rng.ExpFloat64() / rate {
+				times.retry(time.Duration(at * float64(time.Second)))
+			}
+			h := times.herd()
+			seen += float64(h.peak)
+			expected += h.random()
+		}
+		if math.Abs(seen-expected)/expected > .03 {
+			t.Errorf("%v a second: the fullest bin has %.2f on average, herd_poisson says %.2f", rate, seen/runs, expected/runs)
+		}
+	}
+}
+
+func TestHerd(t *testing.T) {
+	times := newTimeline(10 * time.Second)
+	if h := times.herd(); h != (herd{}) || h.random() != 0 {
+		t.Errorf("without retries: %+v", h)
+	}
+	for range 30 {
+		times.retry(2 * time.Second)
+	}
+	times.retry(2900 * ms)
+	times.retry(time.Hour)
+	if h := times.herd(); h != (herd{31, 10, 30}) || times.beyond.Load() != 1 {
+		t.Errorf("%+v, %d behind the end", h, times.beyond.Load())
+	}
+	if h := (herd{1_000_000, 1, 1_000_000}); math.Abs(h.random()-1e6) > 1e3 {
+		t.Errorf("one bin of a million has %v on average", h.random())
+	}
+}
+
+func TestRecovery(t *testing.T) {
+	times := newTimeline(20 * time.Second)
+	for i := range 2000 { // 100 a second; fail from 5 s to 8.35 s
+		at := time.Duration(i) * 10 * ms
+		times.add(times.offered, at)
+		if at < 5*time.Second || at >= 8350*ms {
+			times.add(times.succeeded, at)
+		}
+		times.add(times.attempts, at)
+	}
+	for range 250 {
+		times.add(times.attempts, 12*time.Second)
+	}
+	if took, ok := times.recovered(8*time.Second, 20*time.Second); !ok || took != 400*ms {
+		t.Errorf("recovered after %v, %t", took, ok)
+	}
+	if took, ok := times.recovered(9950*ms, 20*time.Second); !ok || took != 50*ms {
+		t.Errorf("a good second after %v, %t", took, ok)
+	}
+	if _, ok := times.recovered(8*time.Second, 9300*ms); ok {
+		t.Error("recovered with no second left")
+	}
+	if n := times.busiest(8 * time.Second); n != 350 {
+		t.Errorf("the fullest second has %d", n)
+	}
+}
+
+// Users who begin together and retry without jitter stay together; jitter takes them
+// apart.
+func TestRetryHerdOfTargets(t *testing.T) {
+	together := func(rule scenario.Backoff) retryRun {
+		w := retryWorkload(rule, statuses(503, 503, 200)...)
+		w.Load = scenario.Load{Users: 60, Think: scenario.Duration(time.Minute)}
+		target := by(rule)
+		target.wait = map[scenario.Backoff]func(*rand.Rand, int, time.Duration) time.Duration{
+			scenario.BackoffExponential: func(_ *rand.Rand, n int, _ time.Duration) time.Duration { return 500 * ms << n },
+			scenario.BackoffFull: func(rng *rand.Rand, n int, _ time.Duration) time.Duration {
+				return between(rng, 0, 500*ms<<n)
+			},
+		}[rule]
+		w.Policy.Base, w.Policy.Cap = scenario.Duration(500*ms), scenario.Duration(time.Minute)
+		return runRetry(t, target.start(t), w)
+	}
+	for rule, bunched := range map[scenario.Backoff]bool{scenario.BackoffExponential: true, scenario.BackoffFull: false} {
+		t.Run(string(rule), func(t *testing.T) {
+			t.Parallel()
+			r := together(rule)
+			h, random := r.metric("herd"), r.metric("herd_poisson")
+			if h.Den != 120 || random.Den != 120 || (h.Value > 2.5*random.Value) != bunched {
+				t.Errorf("herd %.1f of %d, at random %.1f", h.Value, h.Den, random.Value)
+			}
+		})
+	}
+}
+
+// An outage shows in what is offered meanwhile, in the load after it, and in the time
+// until requests succeed again.
+func TestRetryOutage(t *testing.T) {
+	outage := func(t *testing.T, duration time.Duration) retryRun {
+		w := retryWorkload(scenario.BackoffConstant)
+		w.Load.Rate, w.Load.Arrivals = 100, scenario.ArrivalsConstant
+		w.Policy.Base = scenario.Duration(200 * ms)
+		w.Upstream.Outage = &scenario.Outage{From: scenario.Duration(500 * ms), For: scenario.Duration(700 * ms)}
+		target := by(scenario.BackoffConstant)
+		target.wait = func(*rand.Rand, int, time.Duration) time.Duration { return 200 * ms }
+		return runRetry(t, target.start(t), w, func(sc *scenario.Scenario) { sc.Duration = scenario.Duration(duration) })
+	}
+	t.Run("recovers", func(t *testing.T) {
+		t.Parallel()
+		r := outage(t, 2500*ms)
+		n, lost := r.arrivals(), r.count("given_up")
+		r.counts(map[string]int64{"resolved": n - lost, "unrecovered": 0, "offered_before_outage": 50})
+		if lost < 25 || lost > 35 { // those whose three attempts, 200 ms apart, all lie in it
+			t.Errorf("%d of %d lost", lost, n)
+		}
+		// The last attempts of those from 400 ms before its end on come after it.
+		if d := r.metric("recovery").Distribution; d.Count != 1 || d.Max >= int64(ms) {
+			t.Errorf("recovered after %v", time.Duration(d.Max))
+		}
+		if b := r.metric("rebound"); b.Value < 1.1 || b.Value > 1.6 { // 100 a second, and 40 that had waited
+			t.Errorf("rebound %+v", b)
+		}
+	})
+	t.Run("does not", func(t *testing.T) {
+		t.Parallel()
+		r := outage(t, 2*time.Second) // less than a second is left
+		r.counts(map[string]int64{"unrecovered": 1})
+		if d := r.metric("recovery").Distribution; d.Count != 0 {
+			t.Errorf("recovered after %v", time.Duration(d.Max))
+		}
+		if !hasClass(r, classOutage) {
+			t.Errorf("errors %+v", r.Errors)
+		}
+	})
+}
+
+func hasClass(r retryRun, class string) bool {
+	for _, e := range r.Errors {
+		if e.Class == class {
+			return true
+		}
+	}
+	return false
+}
+
+// What is recorded of a request takes no memory.
+func TestRetrySamplesAllocateNothing(t *testing.T) {
+	b := newRetryBench(t, retryWorkload(scenario.BackoffFull).Policy)
+	seq := uint64(0)
+	if n := testing.AllocsPerRun(1000, func() {
+		seq++
+		b.table.put(seq, func(l *logical) { l.begin(seq, b.rec, true) })
+		at := time.Duration(0)
+		for range 3 {
+			l := b.table.find(seq)
+			nth, ok := l.arrive(b.policy, seq, at)
+			if !ok {
+				t.Fatal("the request is not there")
+			}
+			l.answered(seq, nth, true, 0)
+			l.left(b.policy, seq, nth, at+ms, false)
+			at += 15 * ms
+		}
+		l := b.table.take(seq)
+		if how, attempts, free := l.close(b.policy, httpOutcomeSucceeded, at); how != retryEndingGivenUp || attempts != 3 || !free {
+			t.Fatal(how, attempts, free)
+		}
+		b.table.pool.Put(l)
+	}); n > 0 {
+		t.Errorf("%v allocations a request", n)
+	}
+}
+
+// A call that finds its request's memory in another's use is late, and what it is
+// answered touches nobody.
+func TestRetryRequestsAreNotMixedUp(t *testing.T) {
+	b := newRetryBench(t, retryWorkload(scenario.BackoffFull).Policy)
+	b.table.put(1, func(l *logical) { l.begin(1, b.rec, true) })
+	l := b.table.find(1)
+	nth, _ := l.arrive(b.policy, 1, 0)
+	if _, _, free := l.close(b.policy, httpOutcomeSucceeded, ms); free {
+		t.Error("a request with an attempt under way is used again")
+	}
+	if _, ok := l.arrive(b.policy, 1, 2*ms); ok {
+		t.Error("an attempt was taken after the end")
+	}
+	if !l.left(b.policy, 1, nth, 3*ms, false) {
+		t.Error("the last attempt has ended, and the request is not free")
+	}
+	l.begin(2, b.rec, true)
+	if _, ok := l.arrive(b.policy, 1, 4*ms); ok || l.attempts != 0 {
+		t.Error("an attempt of request 1 counts for request 2")
+	}
+	if s := b.policy.sample; s.next.Load() != 0 || len(s.taken()) != 0 {
+		t.Errorf("%d waits", s.next.Load())
+	}
+	for range mostWaitsTested + 5 {
+		b.policy.sample.add(backoff.Wait{})
+	}
+	if n := len(b.policy.sample.taken()); n != mostWaitsTested {
+		t.Errorf("%d waits kept", n)
+	}
+}
