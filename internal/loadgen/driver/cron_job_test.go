@@ -30,7 +30,7 @@ type cronServer struct {
 	calling  sync.WaitGroup
 }
 
-func newCronTarget(t *testing.T) *cronServer {
+func newCronServer(t *testing.T) *cronServer {
 	s := &cronServer{t: t, stop: func() {}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(func() {
@@ -132,7 +132,7 @@ func runCron(ctx context.Context, t *testing.T, w *scenario.Workload, target str
 }
 
 func TestCronRegistersAndRemoves(t *testing.T) {
-	server := newCronTarget(t)
+	server := newCronServer(t)
 	res, err := runCron(t.Context(), t, registered(), server.URL, 2*time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -153,13 +153,13 @@ func TestCronRegistersAndRemoves(t *testing.T) {
 
 // A job that cannot be registered is no run, and its error tells no key.
 func TestCronThatCannotRegister(t *testing.T) {
-	refusing := newCronTarget(t)
+	refusing := newCronServer(t)
 	refusing.answer = http.StatusUnauthorized
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	incomplete := registered()
 	incomplete.Extract["id"].JSON.Text, incomplete.Extract["id"].JSON.Steps = "$.nowhere", []scenario.JSONStep{{Name: "nowhere"}}
-	whole := newCronTarget(t)
+	whole := newCronServer(t)
 	for _, tc := range []struct {
 		workload     *scenario.Workload
 		target, want string
@@ -177,7 +177,7 @@ func TestCronThatCannotRegister(t *testing.T) {
 
 // An interrupt comes while the run goes on; the job is removed all the same.
 func TestCronRemovesWhenInterrupted(t *testing.T) {
-	server := newCronTarget(t)
+	server := newCronServer(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	timer := time.AfterFunc(700*time.Millisecond, interrupt)
@@ -199,7 +199,7 @@ func TestCronRemovesWhenInterrupted(t *testing.T) {
 
 // A job that stays is said to, and the figures stand.
 func TestCronThatCannotRemove(t *testing.T) {
-	server := newCronTarget(t)
+	server := newCronServer(t)
 	server.refuses = http.StatusForbidden
 	res, err := runCron(t.Context(), t, registered(), server.URL, time.Second)
 	if err != nil {
@@ -246,5 +246,38 @@ func TestCronPreparesItself(t *testing.T) {
 	}
 	if err := nowhere.Begin(of); err == nil || !strings.Contains(err.Error(), "needs the sink") {
 		t.Errorf("without a sink: %v", err)
+	}
+}
+
+// A target that dies in the run: what it owed is missed, and that its job could not be
+// removed is said.
+func TestCronWhoseTargetDies(t *testing.T) {
+	server := newCronServer(t)
+	timer := time.AfterFunc(1500*time.Millisecond, func() {
+		server.mu.Lock()
+		server.stop()
+		server.mu.Unlock()
+		_ = server.Listener.Close() // first, or it would take new ones
+		server.CloseClientConnections()
+	})
+	defer timer.Stop()
+	began := time.Now()
+	res, err := runCron(t.Context(), t, registered(), server.URL, 3*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := res.Workloads[0]
+	r := cronRun{t: t, metrics: w.Metrics}
+	called, missed := r.metric("called").Value, r.metric("missed").Value
+	if called+missed != 3 || called < 1 || missed < 1 || time.Since(began) > 8*time.Second {
+		t.Errorf("%v called, %v missed in %s; errors %+v", called, missed, time.Since(began), w.Errors)
+	}
+	for _, b := range w.Balances {
+		if !b.Even() {
+			t.Errorf("%s: %d and %d", b.Name, b.Left, b.Right)
+		}
+	}
+	if !slices.ContainsFunc(w.Errors, func(e result.ErrorClass) bool { return e.Class == "job not removed" && e.Count == 1 }) {
+		t.Errorf("errors %+v", w.Errors)
 	}
 }

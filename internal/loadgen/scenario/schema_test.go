@@ -98,6 +98,9 @@ func checkShipped(t *testing.T, s *jsonschema.Schema, folder, depth string) {
 			t.Error(err)
 			continue
 		}
+		if _, err := ReadEnvironments(file, Options{}); err != nil {
+			t.Error(err)
+		}
 		if want := prefix + strings.TrimSuffix(filepath.Base(file), ".yaml"); sc.Name != want {
 			t.Errorf("%s is named %q", file, sc.Name)
 		}
