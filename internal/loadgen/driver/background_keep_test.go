@@ -120,7 +120,7 @@ func TestBackgroundTellsWhetherTheAckSlows(t *testing.T) {
 					acknowledge := d.begun(t.Context(), seq, rec, func(bool) {})
 					<-time.After(5*time.Millisecond + slow*time.Duration(d.jobs.pending.Load()))
 					acknowledge()
-					<-time.After(time.Second)
+					<-time.After(2 * time.Second) // so that their number climbs for two thirds of the run
 					d.called(seq, hearing{at: d.run.Clock.Now()})
 				})
 				<-time.After(10 * time.Millisecond)
