@@ -16,7 +16,7 @@ func TestBench(t *testing.T) {
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, b)
 	}
-	for _, name := range []string{"stream-ai", "ws-relay", "mixed", "health"} {
+	for _, name := range []string{"stream-ai", "ws-relay", "wait-until", "retry", "cron", "guide-app"} {
 		dir := filepath.Join(out, "latest", name)
 		r, err := result.Read(dir)
 		if err != nil {
@@ -26,7 +26,7 @@ func TestBench(t *testing.T) {
 		if r.Validity.State == result.Invalid {
 			t.Errorf("%s: %+v", name, r.Validity)
 		}
-		if len(r.Thresholds) < 5 {
+		if len(r.Thresholds) < 3 {
 			t.Errorf("%s: %d thresholds", name, len(r.Thresholds))
 		}
 		if page, err := os.ReadFile(filepath.Join(dir, "report.html")); err != nil || len(page) < 20_000 {

@@ -184,7 +184,7 @@ func TestReportInABrowser(t *testing.T) {
 			if seen.Charts < 8 || seen.Unlabeled > 0 {
 				t.Errorf("%d px %s: %d charts, %d of them without a label", width, scheme, seen.Charts, seen.Unlabeled)
 			}
-			if !strings.Contains(seen.Title, "mixed") || !strings.Contains(seen.Text, "VALID") || !strings.Contains(seen.Text, "delivery_ratio") {
+			if !strings.Contains(seen.Title, "guide-app") || !strings.Contains(seen.Text, "VALID") || !strings.Contains(seen.Text, "delivery_ratio") {
 				t.Errorf("%d px %s: title %q and text lack the name, the verdict or a metric", width, scheme, seen.Title)
 			}
 			if seen.Ink == "" || strings.Contains(seen.Paper, seen.Ink) {

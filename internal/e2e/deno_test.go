@@ -63,7 +63,7 @@ func post(t *testing.T, url, body string) (status int, answer string) {
 
 // Deno itself, without loadgen. None of these measures time, so they run at once.
 func TestDeno(t *testing.T) {
-	for name, test := range map[string]func(*testing.T){"functions": denoFunctions, "ends": denoEnds, "cron": denoCron, "check": denoChecks} {
+	for name, test := range map[string]func(*testing.T){"functions": denoFunctions, "ends": denoEnds, "cron": denoCron, "check": denoChecks, "repeats": denoRepeats} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t)
@@ -180,9 +180,9 @@ func denoFunctions(t *testing.T) {
 			least    time.Duration
 		}{
 			{out.URL + "/200", 200, 1, 0},
-			{out.URL + "/429", 429, 1, 0},                // is not tried again, whatever Retry-After says
-			{out.URL + "/503-once", 200, 2, time.Second}, // after 1 s to 2 s, though Retry-After says 5
-			{refused(t) + "/gone", 500, 0, 0},            // is not caught
+			{out.URL + "/429", 429, 1, 0},                  // is not tried again, whatever Retry-After says
+			{out.URL + "/503-once", 200, 2, time.Second},   // after 1 s to 2 s, though Retry-After says 5
+			{"http://" + freeAddr(t) + "/gone", 500, 0, 0}, // is not caught
 		} {
 			begin := time.Now()
 			status, answer := post(t, function+"fetch-with-retry", fmt.Sprintf(`{"url": %q}`, tc.url))
@@ -195,6 +195,29 @@ func denoFunctions(t *testing.T) {
 	})
 	if status, _ := post(t, function+"toString", `{}`); status != http.StatusNotFound {
 		t.Errorf("no such function: %d", status)
+	}
+}
+
+// Deno's fetch makes a call again by itself, once and a POST too, where a connection that
+// it had kept ends without an answer. So what the function calls an error of the network
+// may have been two calls.
+func denoRepeats(t *testing.T) {
+	out := newOutside(t, map[string]http.HandlerFunc{
+		"/cut": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	})
+	d := startDeno(t, service.DenoOptions{})
+	call := func(path string) int {
+		status, _ := post(t, d.URL+"/functions/v1/fetch-with-retry", fmt.Sprintf(`{"url": %q, "method": "POST", "body": "x"}`, out.URL+path))
+		return status
+	}
+	if status := call("/cut"); status != 500 || len(out.at("/cut")) != 1 {
+		t.Errorf("on a new connection: %d after %d calls", status, len(out.at("/cut")))
+	}
+	if status := call("/kept"); status != 200 {
+		t.Errorf("answered %d", status)
+	}
+	if status := call("/cut"); status != 500 || len(out.at("/cut")) != 1+2 {
+		t.Errorf("on a kept connection: %d after %d calls", status, len(out.at("/cut"))-1)
 	}
 }
 
@@ -276,13 +299,13 @@ func received(t *testing.T, conn *websocket.Conn, n int) (messages []string) {
 	return messages
 }
 
-// refused is the URL of a port that nothing listens on.
-func refused(t *testing.T) string {
+// freeAddr is an address of 127.0.0.1 that nothing listens on.
+func freeAddr(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = ln.Close() }()
-	return "http://" + ln.Addr().String()
+	return ln.Addr().String()
 }

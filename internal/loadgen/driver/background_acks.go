@@ -51,7 +51,8 @@ func scatter(n uint64) uint64 {
 
 // split records the third of the acknowledgements that met the fewest jobs pending and
 // the third that met the most, with those that met as many as the last of a third. Where
-// that is the same number there is nothing to compare, and nothing is recorded.
+// these numbers lie within a tenth of each other there is nothing to compare, and nothing
+// is recorded.
 func (s *ackSamples) split(rec *engine.Recorder) {
 	n := int(min(s.seen.Load(), maxAcks))
 	if n == 0 {
@@ -63,7 +64,7 @@ func (s *ackSamples) split(rec *engine.Recorder) {
 	}
 	slices.SortFunc(all, func(a, b uint64) int { return cmp.Compare(a>>tookBits, b>>tookBits) })
 	few, many := all[(n-1)/3]>>tookBits, all[n-1-(n-1)/3]>>tookBits
-	if few == many {
+	if few == many || 10*(many-few) < many {
 		return
 	}
 	for _, v := range all {

@@ -38,6 +38,8 @@ func TestAckSamples(t *testing.T) {
 		{[]int64{1, 1, 2, 2, 3, 3}, 2, 2},
 		{[]int64{0, 0, 0, 0, 1}, 0, 0}, // two thirds of them met the same number
 		{[]int64{0, 1, 1, 1, 9, 9}, 4, 2},
+		{[]int64{90, 95, 100}, 1, 1},
+		{[]int64{91, 95, 100}, 0, 0}, // as good as the same
 	} {
 		if few, many := split(tt.pendings...); few != tt.few || many != tt.many {
 			t.Errorf("%v: %d and %d, want %d and %d", tt.pendings, few, many, tt.few, tt.many)

@@ -56,7 +56,7 @@ func backgroundMetrics() []engine.Metric {
 
 	histogram(backgroundCompletion, "completion", "first byte of the call about a job, or of the first answer to a poll that says it is done − intended start; jobs completed")
 	histogram(backgroundFromAck, "completion_from_ack", "the same − last byte of the acknowledgement, 0 where it came before; jobs completed")
-	histogram(backgroundAckFew, "service_time{jobs=few}", "service_time of acknowledged requests, of the third that was begun while the fewest jobs were pending; no data where their number did not change")
+	histogram(backgroundAckFew, "service_time{jobs=few}", "service_time of acknowledged requests, of the third that was begun while the fewest jobs were pending; no data where that number changed by less than a tenth")
 	histogram(backgroundAckMany, "service_time{jobs=many}", "of the third that was begun while the most were: an ack that slows while jobs run shows here")
 	histogram(backgroundPending, "pending", "jobs pending (acknowledged, and neither done nor given up) when a request was begun")
 	m[backgroundPending].Unit = result.One

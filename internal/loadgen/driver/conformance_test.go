@@ -56,6 +56,19 @@ func subjects() map[scenario.Protocol]subject {
 			healthy:  mortal(script(step{0, anthropicHead + textDelta("a")}, step{20 * time.Millisecond, textDelta("b") + anthropicTail})),
 			timedOut: "timeout", unfinished: "unfinished", broken: "connection_error", done: "complete",
 		},
+		scenario.Retry: {
+			workload: func() *scenario.Workload {
+				w := retryWorkload(scenario.BackoffFull, statuses(503, 200)...)
+				w.Load, w.Timeout = scenario.Load{Rate: 100, MaxInFlight: 1000}, 0
+				return w
+			},
+			healthy: func(t *testing.T) (string, func()) {
+				client := &http.Client{Transport: &http.Transport{}}
+				t.Cleanup(client.CloseIdleConnections)
+				return mortal(by(scenario.BackoffFull).serve(client))(t)
+			},
+			timedOut: "timeout", unfinished: "unfinished", broken: "connection_error", done: "succeeded",
+		},
 		scenario.Background: {
 			workload: func() *scenario.Workload {
 				return &scenario.Workload{

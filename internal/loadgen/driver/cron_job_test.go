@@ -248,3 +248,36 @@ func TestCronPreparesItself(t *testing.T) {
 		t.Errorf("without a sink: %v", err)
 	}
 }
+
+// A target that dies in the run: what it owed is missed, and that its job could not be
+// removed is said.
+func TestCronWhoseTargetDies(t *testing.T) {
+	server := newCronServer(t)
+	timer := time.AfterFunc(1500*time.Millisecond, func() {
+		server.mu.Lock()
+		server.stop()
+		server.mu.Unlock()
+		_ = server.Listener.Close() // first, or it would take new ones
+		server.CloseClientConnections()
+	})
+	defer timer.Stop()
+	began := time.Now()
+	res, err := runCron(t.Context(), t, registered(), server.URL, 3*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := res.Workloads[0]
+	r := cronRun{t: t, metrics: w.Metrics}
+	called, missed := r.metric("called").Value, r.metric("missed").Value
+	if called+missed != 3 || called < 1 || missed < 1 || time.Since(began) > 8*time.Second {
+		t.Errorf("%v called, %v missed in %s; errors %+v", called, missed, time.Since(began), w.Errors)
+	}
+	for _, b := range w.Balances {
+		if !b.Even() {
+			t.Errorf("%s: %d and %d", b.Name, b.Left, b.Right)
+		}
+	}
+	if !slices.ContainsFunc(w.Errors, func(e result.ErrorClass) bool { return e.Class == "job not removed" && e.Count == 1 }) {
+		t.Errorf("errors %+v", w.Errors)
+	}
+}

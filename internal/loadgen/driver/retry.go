@@ -79,8 +79,7 @@ func (d *retryDriver) Begin(run engine.Run) error {
 	if err := d.httpDriver.Begin(run); err != nil {
 		return err
 	}
-	d.mark = scenario.RunMark(run.ID, run.Workload)
-	d.times = newTimeline(run.End - run.Warmup + d.drain)
+	d.ready(run)
 	remove, err := d.sink.Handle(d.name, d)
 	if err != nil {
 		d.transport.close()
@@ -89,6 +88,13 @@ func (d *retryDriver) Begin(run engine.Run) error {
 	}
 	d.remove = remove
 	return nil
+}
+
+// ready takes what attempts are known and counted by.
+func (d *retryDriver) ready(run engine.Run) {
+	d.run = run
+	d.mark = scenario.RunMark(run.ID, run.Workload)
+	d.times = newTimeline(run.End - run.Warmup + d.drain)
 }
 
 // before makes a request known before anyone can call for it.
@@ -155,7 +161,7 @@ func (d *retryDriver) Serve(c *sink.Call) sink.Answer {
 			d.table.pool.Put(l)
 		}
 	}
-	return a
+	return punctual(d.run, a)
 }
 
 // requestOf is the number of the request that a call names; false where it names none
@@ -180,12 +186,15 @@ func askedBy(a sink.Answer) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// End stops being the upstream, concludes from what all requests came to, and notes
-// the sums that must come out even.
+// End stops being the upstream and concludes.
 func (d *retryDriver) End(rec *engine.Recorder) {
 	d.remove()
 	d.httpDriver.End(rec)
-	rec = rec.Whole()
+	d.conclude(rec.Whole())
+}
+
+// conclude notes what all requests came to, and the sums that must come out even.
+func (d *retryDriver) conclude(rec *engine.Recorder) {
 	rec.Add(retryAfterAnswer, d.late.Load())
 	rec.Add(retryViolations, d.late.Load())
 	if n := d.strangers.Load(); n > 0 {

@@ -18,7 +18,7 @@ type retryShard struct {
 }
 
 func newRetryTable() *retryTable {
-	t := &retryTable{pool: sync.Pool{New: func() any { return new(logical) }}}
+	t := &retryTable{}
 	for i := range t.shards {
 		t.shards[i].bySeq = make(map[uint64]*logical)
 	}
@@ -27,7 +27,10 @@ func newRetryTable() *retryTable {
 
 // put makes the request of an arrival known.
 func (t *retryTable) put(seq uint64, begin func(*logical)) {
-	l := t.pool.Get().(*logical)
+	l, ok := t.pool.Get().(*logical)
+	if !ok {
+		l = new(logical)
+	}
 	l.mu.Lock()
 	begin(l)
 	l.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/backoff"
+	"github.com/edgeload/edgeload/internal/loadgen/engine"
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
@@ -76,87 +77,68 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// Users who begin together and retry without jitter stay together; jitter takes them
-// apart.
+// Requests that begin together and are retried without jitter stay together; jitter
+// takes them apart.
 func TestRetryHerdOfTargets(t *testing.T) {
-	together := func(rule scenario.Backoff) retryRun {
-		w := retryWorkload(rule, statuses(503, 503, 200)...)
-		w.Load = scenario.Load{Users: 60, Think: scenario.Duration(time.Minute)}
-		target := by(rule)
-		target.wait = map[scenario.Backoff]func(*rand.Rand, int, time.Duration) time.Duration{
-			scenario.BackoffExponential: func(_ *rand.Rand, n int, _ time.Duration) time.Duration { return 500 * ms << n },
-			scenario.BackoffFull: func(rng *rand.Rand, n int, _ time.Duration) time.Duration {
-				return between(rng, 0, 500*ms<<n)
-			},
-		}[rule]
-		w.Policy.Base, w.Policy.Cap = scenario.Duration(500*ms), scenario.Duration(time.Minute)
-		return runRetry(t, target.start(t), w)
-	}
+	const base = 500 * ms
 	for rule, bunched := range map[scenario.Backoff]bool{scenario.BackoffExponential: true, scenario.BackoffFull: false} {
-		t.Run(string(rule), func(t *testing.T) {
-			t.Parallel()
-			r := together(rule)
-			h, random := r.metric("herd"), r.metric("herd_poisson")
-			if h.Den != 120 || random.Den != 120 || (h.Value > 2.5*random.Value) != bunched {
-				t.Errorf("herd %.1f of %d, at random %.1f", h.Value, h.Den, random.Value)
-			}
-		})
+		c := retryCase{target: waiting(rule, base), workload: retryWorkload(rule, statuses(503, 503, 200)...), requests: 60, every: -1}
+		c.workload.Policy.Base, c.workload.Policy.Cap = scenario.Duration(base), scenario.Duration(time.Minute)
+		r := c.do(t)
+		h, random := r.metrics["herd"], r.metrics["herd_poisson"]
+		if h.Den != 120 || random.Den != 120 || (h.Value > 2.5*random.Value) != bunched {
+			t.Errorf("%s: herd %.1f of %d, at random %.1f", rule, h.Value, h.Den, random.Value)
+		}
 	}
 }
 
-// An outage shows in what is offered meanwhile, in the load after it, and in the time
-// until requests succeed again.
+// An outage shows in what is lost, in the load after it, and in the time until requests
+// succeed again.
 func TestRetryOutage(t *testing.T) {
-	outage := func(t *testing.T, duration time.Duration) retryRun {
-		w := retryWorkload(scenario.BackoffConstant)
-		w.Load.Rate, w.Load.Arrivals = 100, scenario.ArrivalsConstant
-		w.Policy.Base = scenario.Duration(200 * ms)
-		w.Upstream.Outage = &scenario.Outage{From: scenario.Duration(500 * ms), For: scenario.Duration(700 * ms)}
-		target := by(scenario.BackoffConstant)
-		target.wait = func(*rand.Rand, int, time.Duration) time.Duration { return 200 * ms }
-		return runRetry(t, target.start(t), w, func(sc *scenario.Scenario) { sc.Duration = scenario.Duration(duration) })
+	outage := func(from time.Duration) retryRun {
+		c := retryCase{target: waiting(scenario.BackoffConstant, 200*ms), workload: retryWorkload(scenario.BackoffConstant), requests: 250}
+		c.workload.Policy.Base = scenario.Duration(200 * ms)
+		c.workload.Upstream.Outage = &scenario.Outage{From: scenario.Duration(from), For: scenario.Duration(700 * ms)}
+		return c.do(t)
 	}
-	t.Run("recovers", func(t *testing.T) {
-		t.Parallel()
-		r := outage(t, 2500*ms)
-		n, lost := r.arrivals(), r.count("given_up")
-		r.counts(map[string]int64{"resolved": n - lost, "unrecovered": 0, "offered_before_outage": 50})
-		if lost < 25 || lost > 35 { // those whose three attempts, 200 ms apart, all lie in it
-			t.Errorf("%d of %d lost", lost, n)
-		}
-		// The last attempts of those from 400 ms before its end on come after it.
-		if d := r.metric("recovery").Distribution; d.Count != 1 || d.Max >= int64(ms) {
-			t.Errorf("recovered after %v", time.Duration(d.Max))
-		}
-		if b := r.metric("rebound"); b.Value < 1.1 || b.Value > 1.6 { // 100 a second, and 40 that had waited
-			t.Errorf("rebound %+v", b)
-		}
-	})
-	t.Run("does not", func(t *testing.T) {
-		t.Parallel()
-		r := outage(t, 2*time.Second) // less than a second is left
-		r.counts(map[string]int64{"unrecovered": 1})
-		if d := r.metric("recovery").Distribution; d.Count != 0 {
-			t.Errorf("recovered after %v", time.Duration(d.Max))
-		}
-		if !hasClass(r, classOutage) {
-			t.Errorf("errors %+v", r.Errors)
-		}
-	})
+	r := outage(500 * ms)
+	lost := r.count("given_up") // those whose three attempts, 200 ms apart, all lie in it
+	r.counts(map[string]int64{"resolved": 250 - lost, "given_up": lost, "unrecovered": 0, "offered_before_outage": 50})
+	if lost < 28 || lost > 32 {
+		t.Errorf("%d lost", lost)
+	}
+	if d := r.metrics["recovery"].Distribution; d.Count != 1 || d.Max >= int64(ms) {
+		t.Errorf("recovered after %v", time.Duration(d.Max))
+	}
+	if b := r.metrics["rebound"]; b.Value < 1.3 || b.Value > 1.5 { // 100 a second, and 40 that had waited
+		t.Errorf("rebound %+v", b)
+	}
+	r = outage(1200 * ms) // less than a second is left
+	r.counts(map[string]int64{"unrecovered": 1, "given_up": some})
+	if d := r.metrics["recovery"].Distribution; d.Count != 0 || r.errors[classOutage].Count != 1 {
+		t.Errorf("recovered after %v; errors %+v", time.Duration(d.Max), r.errors)
+	}
 }
 
-func hasClass(r retryRun, class string) bool {
-	for _, e := range r.Errors {
-		if e.Class == class {
-			return true
-		}
+// A retryBench is what happens to one request.
+type retryBench struct {
+	policy *retryPolicy
+	table  *retryTable
+	rec    *engine.Recorder
+}
+
+func newRetryBench(t *testing.T) retryBench {
+	t.Helper()
+	policy, err := newRetryPolicy(retryWorkload(scenario.BackoffFull).Policy)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return false
+	return retryBench{policy, newRetryTable(), engine.NewRecorder(retryMetrics(), 0)}
 }
 
 // What is recorded of a request takes no memory.
 func TestRetrySamplesAllocateNothing(t *testing.T) {
-	b := newRetryBench(t, retryWorkload(scenario.BackoffFull).Policy)
+	b := newRetryBench(t)
 	seq := uint64(0)
 	if n := testing.AllocsPerRun(1000, func() {
 		seq++
@@ -185,7 +167,7 @@ func TestRetrySamplesAllocateNothing(t *testing.T) {
 // A call that finds its request's memory in another's use is late, and what it is
 // answered touches nobody.
 func TestRetryRequestsAreNotMixedUp(t *testing.T) {
-	b := newRetryBench(t, retryWorkload(scenario.BackoffFull).Policy)
+	b := newRetryBench(t)
 	b.table.put(1, func(l *logical) { l.begin(1, b.rec, true) })
 	l := b.table.find(1)
 	nth, _ := l.arrive(b.policy, 1, 0)

@@ -27,7 +27,7 @@ func sample(t *testing.T) *Result {
 	r := healthy()
 	r.Version, r.ID = Version, NewID(time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC), "chat")
 	r.Started = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	sc, err := scenario.ReadFile("../../../scenarios/mixed.yaml", scenario.Options{})
+	sc, err := scenario.ReadFile("../../../scenarios/guide-app.yaml", scenario.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,6 +98,9 @@ func checkShipped(t *testing.T, s *jsonschema.Schema, folder, depth string) {
 			t.Error(err)
 			continue
 		}
+		if _, err := ReadEnvironments(file, Options{}); err != nil {
+			t.Error(err)
+		}
 		if want := prefix + strings.TrimSuffix(filepath.Base(file), ".yaml"); sc.Name != want {
 			t.Errorf("%s is named %q", file, sc.Name)
 		}
@@ -204,6 +207,25 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		{"body: x", api("request: {path: /}, targets: {file: targets/plain.txt, format: xml}"), false},
 		{"protocol: sse\n", "protocol: sse\n    checks: [{status: 200}]\n", false},
 		{"protocol: sse\n", "protocol: sse\n    targets: {file: targets/plain.txt}\n", false},
+		{"rate: 5/s", "rate: 5/s, shape: bursty", true},
+		{"rate: 5/s", "rate: 5/s, arrivals: bursty", true},
+		{"rate: 5/s", "users: 5, shape: rag-long", true},
+		{"rate: 5/s", "trace: {file: traces/small.csv, speed: 2, from: 1s, limit: 2}", true},
+		{"rate: 5/s", "rate: 5/s, session: {turns: 'uniform:2,8', think: 1s}", true},
+		{"rate: 5/s", "users: 5, session: {turns: 3}", true},
+		{"workloads:", "environments: {local: {duration: 5s}}\nworkloads:", true},
+
+		{"rate: 5/s", "rate: 5/s, shape: chat", false},
+		{"rate: 5/s", "trace: {speed: 2}", false},
+		{"rate: 5/s", "trace: {file: traces/small.csv, speed: 0}", false},
+		{"rate: 5/s", "trace: {file: traces/small.csv, limit: 0}", false},
+		{"rate: 5/s", "trace: {file: traces/small.csv}, shape: bursty", false},
+		{"rate: 5/s", "rate: 5/s, session: {think: 1s}", false},
+		{"rate: 5/s", "rate: 5/s, weight: 2", false},
+		{"rate: 5/s", "weight: 0", false},
+		{"workloads:", "mix: {rate: 5/s, sine: {mean: 1/s, amplitude: 0/s, period: 1s}}\nworkloads:", false},
+		{"workloads:", "environments: {local: 5}\nworkloads:", false},
+		{"users: 2", "users: 2, session: {turns: 3}", false},
 		{"rate: 5/s", "", false},
 		{"rate: 5/s", "rate: 5", false},
 		{"rate: 5/s", "rate: -5/s", false},

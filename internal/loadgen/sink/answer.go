@@ -161,7 +161,7 @@ func (c *conn) head(a *Answer, size int, last bool) {
 	out.Reset()
 	out.WriteString("HTTP/1.1 ")
 	out.Write(strconv.AppendInt(out.AvailableBuffer(), int64(a.Status), 10))
-	out.WriteString(" " + http.StatusText(a.Status) + "\r\nDate: ")
+	out.WriteString(" " + reason(a.Status) + "\r\nDate: ")
 	out.Write(time.Now().UTC().AppendFormat(out.AvailableBuffer(), http.TimeFormat))
 	out.WriteString("\r\n")
 	switch {
@@ -181,6 +181,17 @@ func (c *conn) head(a *Answer, size int, last bool) {
 	}
 	_ = a.Header.WriteSubset(out, framing) // a buffer takes everything
 	out.WriteString("\r\n")
+}
+
+// reason is a status in words.
+func reason(status int) string {
+	if status == statusOverloaded {
+		return "Overloaded"
+	}
+	if text := http.StatusText(status); text != "" {
+		return text
+	}
+	return "Status " + strconv.Itoa(status)
 }
 
 // write writes b at once, unless ctx has ended: then no deadline set by its end is undone.

@@ -68,7 +68,7 @@ func (anthropic) after(m *message) [][]byte {
 }
 
 func (anthropic) failure(status int) []byte {
-	kind, message := "invalid_request_error", http.StatusText(status)
+	kind := "invalid_request_error"
 	switch {
 	case status == http.StatusUnauthorized:
 		kind = "authentication_error"
@@ -81,7 +81,7 @@ func (anthropic) failure(status int) []byte {
 	case status == http.StatusTooManyRequests:
 		kind = "rate_limit_error"
 	case status == statusOverloaded:
-		kind, message = "overloaded_error", "Overloaded"
+		kind = "overloaded_error"
 	case status >= http.StatusInternalServerError:
 		kind = "api_error"
 	}
@@ -92,5 +92,5 @@ func (anthropic) failure(status int) []byte {
 	return marshal(struct {
 		Type  string  `json:"type"`
 		Error failure `json:"error"`
-	}{"error", failure{kind, message}})
+	}{"error", failure{kind, reason(status)}})
 }

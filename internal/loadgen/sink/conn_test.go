@@ -179,6 +179,26 @@ func TestPipelinedRequests(t *testing.T) {
 	}
 }
 
+// A call that waits for its answer is not given up for what is sent behind it, however much.
+func TestPipelinedRequestsThatFillTheBuffer(t *testing.T) {
+	s := opened(t, Options{}, handlerFunc(func(c *Call) Answer { return Answer{Body: []byte(c.Rest), After: 5 * time.Millisecond} }))
+	c, buf := dialed(t, s)
+	const calls = 40
+	var text string
+	for i := range calls {
+		text += fmt.Sprintf("POST /jobs/%d HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n%1000d", i, i)
+	}
+	for i := range calls {
+		if _, body := exchange(t, c, buf, "POST", text); body != fmt.Sprint(i) {
+			t.Fatalf("answer %d is %q", i, body)
+		}
+		text = ""
+	}
+	if a := s.Take(); a.Calls["jobs"] != calls || a.Unanswered != 0 {
+		t.Errorf("account %+v", a)
+	}
+}
+
 func TestResetSendsNoByte(t *testing.T) {
 	s := opened(t, Options{}, handlerFunc(func(*Call) Answer { return Answer{Reset: true} }))
 	c, _ := dialed(t, s)

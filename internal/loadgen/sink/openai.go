@@ -53,5 +53,5 @@ func (openAI) failure(status int) []byte {
 	}
 	return marshal(struct {
 		Error failure `json:"error"`
-	}{failure{Message: http.StatusText(status), Type: kind}})
+	}{failure{Message: reason(status), Type: kind}})
 }

@@ -112,6 +112,7 @@ func TestBodiesOfAnUpstream(t *testing.T) {
 		{"scripted", scenario.Upstream{Replies: []scenario.Reply{{Status: 200}}}, false, ""},
 		{"stream", scenario.Upstream{Stream: stream}, true, ""},
 		{"failed stream", scenario.Upstream{Stream: stream, Replies: []scenario.Reply{{Status: 529}}}, false, `{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`},
+		{"overloaded chat", scenario.Upstream{Stream: &scenario.LLMStream{Dialect: scenario.DialectOpenAI}, Replies: []scenario.Reply{{Status: 529}}}, false, `{"error":{"message":"Overloaded","type":"server_error","param":null,"code":null}}`},
 		{"failed chat", scenario.Upstream{Stream: &scenario.LLMStream{Dialect: scenario.DialectOpenAI}, Replies: []scenario.Reply{{Status: 429}}}, false, `{"error":{"message":"Too Many Requests","type":"rate_limit_exceeded","param":null,"code":null}}`},
 		{"nothing to stream", scenario.Upstream{Stream: stream, Replies: []scenario.Reply{{Status: http.StatusNoContent}}}, false, ""},
 	} {
