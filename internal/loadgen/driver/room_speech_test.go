@@ -200,7 +200,7 @@ func realtimeRoom() scenario.Room {
 func TestRoomsRealtime(t *testing.T) {
 	t.Parallel()
 	server := newRealtime(t, "token-of-all", realtimeFault{})
-	o := roomRun{target: server.URL, users: 13, room: realtimeRoom(), wholly: true, measure: 2 * time.Second}.run(t)
+	o := roomRun{target: server.URL, users: 13, room: realtimeRoom(), wholly: true, measure: 1500 * time.Millisecond}.run(t)
 	o.even()
 	o.want(map[string]int64{
 		"lost": 0, "duplicated": 0, "reordered": 0, "unexpected": 0, "foreign": 0, "echoed": 0, "connect_failed": 0,
@@ -346,7 +346,7 @@ func centrifugoRoom() scenario.Room {
 func TestRoomsCentrifugo(t *testing.T) {
 	t.Parallel()
 	server := newCentrifugo(t, centrifugoFault{})
-	o := roomRun{target: server.URL, users: 13, room: centrifugoRoom(), wholly: true, measure: 2 * time.Second}.run(t)
+	o := roomRun{target: server.URL, users: 13, room: centrifugoRoom(), wholly: true, measure: 1500 * time.Millisecond}.run(t)
 	o.even()
 	o.want(map[string]int64{
 		"lost": 0, "duplicated": 0, "reordered": 0, "unexpected": 0, "foreign": 0, "connect_failed": 0,

@@ -375,7 +375,7 @@ func TestRoomsPublisherReset(t *testing.T) {
 func TestRoomsStalledMember(t *testing.T) {
 	t.Parallel()
 	relay := newTestRelay(t)
-	relay.queue, relay.sendBuffer = 64, 16<<10
+	relay.queue, relay.sendBuffer = 100, 16<<10
 	room := aRoom()
 	room.Stalled = 2
 	room.Payload = scenario.SizeDist{Min: 16 << 10, Max: 16 << 10}

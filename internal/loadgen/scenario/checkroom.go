@@ -143,6 +143,9 @@ func (c *checker) speech(at string, r *Room) {
 	if preset && c.given(at+".envelope") {
 		c.wrongKey(at+".envelope", "speaks: %s has an envelope of its own; leave one of them out", r.Speaks)
 	}
+	if r.Speaks == SpeaksRealtime && c.good(at+".path") && strings.Contains(r.Path, "vsn=2") {
+		c.wrong(at+".path", "asks for version 2 of Realtime's protocol; speaks: realtime is version 1.0.0, vsn=1.0.0")
+	}
 	if preset && r.Binary {
 		c.wrongKey(at+".binary", "speaks: %s is a protocol of text messages", r.Speaks)
 	}
