@@ -26,12 +26,12 @@ workloads:
       scheduled: {header: X-Cron-Scheduled-At}
       register:
         path: /admin/v1/cron/jobs
-        headers: {Authorization: 'Bearer ` + s.key + `'}
+        headers: {Authorization: 'Bearer ${SERVICE_ROLE_KEY}'}
         body: '{"name": "digest-{{ .ID }}", "schedule": "1 seconds", "command": {{ printf "` + command + `" .Callback | json }}}'
       remove:
         method: DELETE
         path: /admin/v1/cron/jobs/{{ .Vars.job }}
-        headers: {Authorization: 'Bearer ` + s.key + `'}
+        headers: {Authorization: 'Bearer ${SERVICE_ROLE_KEY}'}
 thresholds:
   digest.missed: ['value == 0']
   digest.doubled: ['value == 0']
@@ -80,7 +80,7 @@ func (c cronTruth) drift(event string) (all []time.Duration) {
 // call, and when that came.
 func TestCronAgreesWithGroundTruth(t *testing.T) {
 	s := &jobServer{server: startServer(t, "--jwt-secret", jobSecret), key: keys(t, jobSecret)["SERVICE_ROLE_KEY"]}
-	run := measured(t, cronScenario(s, `morning-digest {\"callback_url\": \"%s\"}`), nil)
+	run := measured(t, cronScenario(s, `morning-digest {\"callback_url\": \"%s\"}`), nil, "-e", "SERVICE_ROLE_KEY="+s.key)
 	if run.Code != 0 {
 		t.Errorf("exit code %d\n%s\n%s", run.Code, run.Stdout, run.Stderr)
 	}
@@ -116,9 +116,9 @@ func TestCronAgreesWithGroundTruth(t *testing.T) {
 // meanwhile, and loadgen misses exactly those.
 func TestCronFindsWhatASchedulerSkips(t *testing.T) {
 	s := &jobServer{server: startServer(t, "--jwt-secret", jobSecret), key: keys(t, jobSecret)["SERVICE_ROLE_KEY"]}
-	run := loadgen(t, cronScenario(s, `morning-digest {\"callback_url\": \"%s\", \"sleep\": \"2500ms\"}`), nil)
+	run := loadgen(t, cronScenario(s, `morning-digest {\"callback_url\": \"%s\", \"sleep\": \"2500ms\"}`), nil, "-e", "SERVICE_ROLE_KEY="+s.key)
 	if run.Code != 99 {
-		t.Errorf("exit code %d, want that of a failed threshold\n%s", run.Code, run.Stderr)
+		t.Fatalf("exit code %d, want that of a failed threshold\n%s", run.Code, run.Stderr)
 	}
 	balanced(t, run.Result)
 	w, truth := run.workload(t, "digest"), cronTruthOf(t, s, run.Result, 4*time.Second)
@@ -138,7 +138,7 @@ func TestCronFindsWhatASchedulerSkips(t *testing.T) {
 // A target that does not take the job is no run, and no key is shown.
 func TestCronThatIsNotRegistered(t *testing.T) {
 	s := &jobServer{server: startServer(t, "--jwt-secret", jobSecret), key: "nobodys-key"}
-	run := loadgen(t, cronScenario(s, `morning-digest {\"callback_url\": \"%s\"}`), nil)
+	run := loadgen(t, cronScenario(s, `morning-digest {\"callback_url\": \"%s\"}`), nil, "-e", "SERVICE_ROLE_KEY="+s.key)
 	if run.Code != 1 || run.Result != nil {
 		t.Errorf("exit code %d", run.Code)
 	}
