@@ -44,6 +44,9 @@ func measureAll(ctx context.Context, scenarios []*scenario.Scenario, under condi
 		}
 		res, err := measure(ctx, sc, under, c)
 		if res == nil {
+			if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err())) {
+				return &exit{exitInterrupted, err} // before it had begun
+			}
 			return err
 		}
 		if under.envelope != nil {

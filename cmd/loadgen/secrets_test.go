@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gorilla/websocket"
 )
 
 const secretScenario = `
@@ -41,7 +43,32 @@ workloads:
     protocol: websocket
     load: {users: 2}
     room: {path: '/room?token=${QUERY}', headers: {apikey: '${HEADER}'}, members: 2, publish: 1/s}
+  hello:
+    protocol: websocket
+    load: {users: 2}
+    room:
+      path: '/hello'
+      members: 2
+      publish: 1/s
+      envelope:
+        hello: ['{"op": "join", "secret": "${HELLO}"}']
+        joined: '"welcome"'
+        refused: ['"refused"']
+        publish: '{"op": "say", "data": {{ .Message }}}'
 `
+
+// refuse says to a member of a room what it has said itself, and that it may not come in.
+func refuse(w http.ResponseWriter, r *http.Request) {
+	conn, err := new(websocket.Upgrader).Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_, hello, err := conn.ReadMessage()
+	if err == nil {
+		_ = conn.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"op": "refused", "you said": %q}`, hello))
+	}
+}
 
 // No file and no output of a run has a secret, though the server answers with
 // everything that it was sent, and each check fails.
@@ -50,6 +77,10 @@ func TestSecretsStayOutOfEverything(t *testing.T) {
 		sent, err := httputil.DumpRequest(r, true)
 		if err != nil {
 			t.Error(err)
+		}
+		if r.URL.Path == "/hello" {
+			refuse(w, r)
+			return
 		}
 		if r.URL.Path == "/api" {
 			_, _ = w.Write(sent) // 200, so that the checks see it
@@ -67,6 +98,7 @@ func TestSecretsStayOutOfEverything(t *testing.T) {
 	secrets := map[string]string{
 		"DB_PASSWORD": "1database-secret", "QUERY": "2query-secret", "HEADER": "3header-secret", "BODY": "4body-secret",
 		"HEADER_CHECK": "5header-check", "JSON_CHECK": "6json-check", "BODY_TOKEN": "7body-check",
+		"HELLO": "8hello-secret",
 	}
 	environ := []string{"PLAIN=plain-value", "HOME=" + dir}
 	for name, value := range secrets {

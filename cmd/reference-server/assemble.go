@@ -264,7 +264,7 @@ func (p *program) handler(b *backing) (*edge.Server, error) {
 		p.relay.Function(),
 		edge.Shared(functions.NameTrackEvent, tracker),
 		edge.Shared(functions.NameFetchWithRetry, functions.FetchWithRetry(retrier)),
-		edge.Shared(functions.NameMorningDigest, functions.MorningDigest(b.store, b.ledger, p.log)),
+		edge.Shared(functions.NameMorningDigest, functions.MorningDigest(b.store, b.outbound, b.ledger, p.log)),
 		edge.Shared(functions.NameLimits, functions.Limits(p.log)),
 	}
 	for _, f := range deployed {

@@ -33,9 +33,10 @@ func denoRetries(t *testing.T) {
 		counts(t, run.workload(t, name), want)
 	}
 	failing, full := run.workload(t, "failing"), run.workload(t, "as_full")
+	// A wait of 1 s to 2 s is within 0 to 1 s, and the tolerance of 100 ms, once in ten.
 	judged, late := metric(t, failing, "waits_judged").Value, metric(t, full, "waits_late").Value
 	counts(t, failing, map[string]float64{"requests": 20, "waits_conforming": judged, "violations": 0})
-	if least := quantile(t, failing, "wait", 0); judged == 0 || late == 0 || least < time.Second {
-		t.Errorf("%v waits of at least %v judged, %v late for full jitter", judged, least, late)
+	if least := quantile(t, failing, "wait", 0); judged == 0 || late <= 10 || least < time.Second {
+		t.Errorf("%v waits of at least %v judged, %v of 20 late for full jitter", judged, least, late)
 	}
 }

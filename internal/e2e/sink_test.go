@@ -23,7 +23,7 @@ func TestSinkStandsInForUpstreamAndWebhook(t *testing.T) {
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r := loadgen(t, fmt.Sprintf(`
+	r := measured(t, fmt.Sprintf(`
 version: 1
 name: sink
 target: http://%s

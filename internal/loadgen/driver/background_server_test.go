@@ -65,10 +65,12 @@ func (s *jobServer) serve(w http.ResponseWriter, r *http.Request) {
 	<-j.answered
 }
 
-// answer answers the request.
+// answer answers the request; the answer has left when it returns.
 func (j *askedJob) answer(status int) {
+	j.w.Header().Set("Content-Length", "2")
 	j.w.WriteHeader(status)
 	_, _ = io.WriteString(j.w, "{}") // the client may have left
+	_ = http.NewResponseController(j.w).Flush()
 	close(j.answered)
 }
 

@@ -43,7 +43,7 @@ func (c *conversation) add(question, answer string) (gone int) {
 	return gone
 }
 
-// keepsAnswers reports whether a template of r asks for the conversation.
+// keepsAnswers reports whether a template of w asks for the conversation.
 func keepsAnswers(w *scenario.Workload) bool {
 	if w.Load.Session == nil || w.Protocol != scenario.SSE || w.Request == nil {
 		return false

@@ -102,21 +102,17 @@ func (n *namedInstant) in(c *sink.Call) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// jsonText is the first value in body that path leads to: text without its quotes, else
-// as it is written.
+// jsonText is the first value in body that path leads to, by textOfJSON.
 func jsonText(p *fastjson.Parser, path *jsonPath, body []byte) (string, bool) {
 	root, err := p.ParseBytes(body)
 	if err != nil {
 		return "", false
 	}
 	v, _ := path.lead(root, path.steps)
-	switch {
-	case v == nil || v.Type() == fastjson.TypeNull:
+	if v == nil || v.Type() == fastjson.TypeNull {
 		return "", false
-	case v.Type() == fastjson.TypeString:
-		return string(v.GetStringBytes()), true
 	}
-	return v.String(), true
+	return textOfJSON(v), true
 }
 
 // parseInstant reads RFC 3339, or Unix seconds with or without a fraction.

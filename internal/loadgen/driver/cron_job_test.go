@@ -30,7 +30,7 @@ type cronServer struct {
 	calling  sync.WaitGroup
 }
 
-func newCronServer(t *testing.T) *cronServer {
+func newCronTarget(t *testing.T) *cronServer {
 	s := &cronServer{t: t, stop: func() {}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(func() {
@@ -132,7 +132,7 @@ func runCron(ctx context.Context, t *testing.T, w *scenario.Workload, target str
 }
 
 func TestCronRegistersAndRemoves(t *testing.T) {
-	server := newCronServer(t)
+	server := newCronTarget(t)
 	res, err := runCron(t.Context(), t, registered(), server.URL, 2*time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -153,13 +153,13 @@ func TestCronRegistersAndRemoves(t *testing.T) {
 
 // A job that cannot be registered is no run, and its error tells no key.
 func TestCronThatCannotRegister(t *testing.T) {
-	refusing := newCronServer(t)
+	refusing := newCronTarget(t)
 	refusing.answer = http.StatusUnauthorized
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	incomplete := registered()
 	incomplete.Extract["id"].JSON.Text, incomplete.Extract["id"].JSON.Steps = "$.nowhere", []scenario.JSONStep{{Name: "nowhere"}}
-	whole := newCronServer(t)
+	whole := newCronTarget(t)
 	for _, tc := range []struct {
 		workload     *scenario.Workload
 		target, want string
@@ -177,7 +177,7 @@ func TestCronThatCannotRegister(t *testing.T) {
 
 // An interrupt comes while the run goes on; the job is removed all the same.
 func TestCronRemovesWhenInterrupted(t *testing.T) {
-	server := newCronServer(t)
+	server := newCronTarget(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	timer := time.AfterFunc(700*time.Millisecond, interrupt)
@@ -199,7 +199,7 @@ func TestCronRemovesWhenInterrupted(t *testing.T) {
 
 // A job that stays is said to, and the figures stand.
 func TestCronThatCannotRemove(t *testing.T) {
-	server := newCronServer(t)
+	server := newCronTarget(t)
 	server.refuses = http.StatusForbidden
 	res, err := runCron(t.Context(), t, registered(), server.URL, time.Second)
 	if err != nil {

@@ -74,7 +74,7 @@ func cronMetrics() []engine.Metric {
 	elapsed(cronLongestGap, "longest_gap", "longest part of the measured part without a call, its beginning and end included")
 	elapsed(cronDriftGained, "drift_gained", "by how much drift grew from the first to the last call, along the straight line of least squares through them; early calls below 0, late_calls left out")
 	elapsed(cronDriftSpan, "drift_span", "from the first to the last instant of that line")
-	counter(cronUnstamped, "unstamped", "calls without a kernel stamp, timed by the return of the read")
+	counter(cronUnstamped, "unstamped_calls", "calls without a kernel stamp, timed by the return of the read")
 	m[cronUnstamped].Gauge = engine.Unstamped
 
 	ratio(cronMissedRatio, "missed_ratio", cronMissed, cronInstants, "missed ÷ instants")

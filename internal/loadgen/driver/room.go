@@ -12,11 +12,12 @@ import (
 //
 // A member that joins is pending until its settle time has passed; the next
 // publish after that makes it a subscriber, and its tracks begin there. A member
-// that leaves, or whose loss of connection was noticed, is expected to have what
-// was sent until then. So who is to get a message is fixed, under the lock, when
-// its sequence number is given out: the publisher's side counts the subscribers,
-// each receiver's tracks know the number, and the two can be held against each
-// other at the end.
+// that is about to leave, or whose loss of connection was noticed, is expected to
+// have what was sent until then. So who is to get a message is fixed, under the
+// lock, when its sequence number is given out: the publisher's side counts the
+// subscribers, each receiver's tracks know the number, and the two can be held
+// against each other at the end. What reaches a member around its join or leave,
+// beyond that, is undecided: a relay may send it or not.
 type room struct {
 	index      int
 	name       string
@@ -38,6 +39,8 @@ type room struct {
 	completedAt time.Duration
 	pending     []*member // in the order of their joining
 	subscribers int
+	slow        int  // of these
+	leavers     int  // members about to leave
 	publishing  int  // publishers at work
 	began       bool // some publisher was at work
 	outstanding int  // subscribers that still miss something, once publishing is over
@@ -50,6 +53,7 @@ const (
 	absent     presence = iota // has not joined yet, or could not
 	pending                    // joined, may still miss messages
 	subscribed                 // is to get every message
+	leaving                    // still connected; is to get what was sent until now
 	gone                       // left or lost its connection
 )
 
@@ -79,11 +83,34 @@ func newRoom(index int, name string, size, publishers int, plan *roomPlan) *room
 func (r *room) join(m *member, now, settle time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.enlist(m, now, settle)
+}
+
+func (r *room) enlist(m *member, now, settle time.Duration) {
 	m.presence, m.settled = pending, now+settle
 	r.pending = append(r.pending, m)
 	if r.isDismissed() {
 		m.interrupt()
 	}
+}
+
+// rejoin makes m, which was gone, a member from now on, on another connection.
+func (r *room) rejoin(m *member, conn *wsConn, now, settle time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.habits.stays = append(m.habits.stays, stay{lostBy: m.lostBy, cut: m.habits.mustered, spans: make([]span, len(m.tracks))})
+	latest := &m.habits.stays[len(m.habits.stays)-1]
+	for i := range m.tracks {
+		latest.spans[i] = m.tracks[i].span()
+		m.tracks[i].renew()
+	}
+	m.got.Store(0)
+	m.target.Store(unset)
+	m.conn, m.lostBy, m.habits.mustered = conn, "", false
+	if m.publisher != nil {
+		m.publisher.broken, m.publisher.hushed = false, false
+	}
+	r.enlist(m, now, settle)
 }
 
 // keep dismisses the members when it is time to go: the run is stopping, and what
@@ -103,7 +130,7 @@ func (r *room) keep(ctx context.Context, stopping <-chan struct{}) {
 	defer r.mu.Unlock()
 	close(r.dismissed)
 	for _, m := range r.members {
-		if m.presence == pending || m.presence == subscribed {
+		if m.presence != absent && m.presence != gone {
 			m.interrupt()
 		}
 	}
@@ -136,7 +163,8 @@ func (r *room) isComplete() (since time.Duration, ok bool) {
 }
 
 // reserve gives out p's next sequence number and fixes who is to get it, now;
-// false when p's member has no connection that can be written to.
+// false when p's member has no connection that can be written to, or is about to
+// lose it.
 func (r *room) reserve(p *publisher, now time.Duration, measured bool) (seq int64, expected int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,21 +173,22 @@ func (r *room) reserve(p *publisher, now time.Duration, measured bool) (seq int6
 		r.pending = r.pending[1:]
 	}
 	switch {
-	case p.doubtful:
+	case p.broken || p.hushed:
 		return 0, 0, false
 	case p.member.presence == subscribed:
 		expected = r.subscribers - 1
-	case p.member.presence == pending:
+	case p.member.presence == pending || p.member.presence == leaving:
 		expected = r.subscribers
 	default:
 		return 0, 0, false
 	}
 	seq = p.reserved
 	p.reserved++
+	p.conn, p.prompt = p.member.conn, expected-r.slow
 	if measured && p.measuredFrom == unset {
 		p.measuredFrom = seq
 	}
-	p.slots.begin(seq, expected)
+	p.slots.begin(seq, p.prompt)
 	return seq, expected, true
 }
 
@@ -167,21 +196,27 @@ func (r *room) reserve(p *publisher, now time.Duration, measured bool) (seq int6
 func (r *room) subscribe(m *member) {
 	m.presence = subscribed
 	r.subscribers++
+	r.slow += int(count(m.slow))
 	for i, p := range r.publishers {
 		m.tracks[i].base.Store(p.reserved)
 	}
 }
 
-// leave ends m's membership, of its own will or, with a reason, by the loss of
-// its connection. It reports whether m was a member until now.
-func (r *room) leave(m *member, reason string) bool {
+// retire ends what m is expected to get: it is about to leave. False when it is no
+// member, or about to leave already.
+func (r *room) retire(m *member) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.retired(m)
+}
+
+func (r *room) retired(m *member) bool {
 	was := m.presence
 	if was != pending && was != subscribed {
 		return false
 	}
-	m.presence, m.lostBy = gone, reason
+	m.presence = leaving
+	r.leavers++
 	for i, p := range r.publishers {
 		m.tracks[i].end.Store(p.reserved)
 	}
@@ -190,7 +225,23 @@ func (r *room) leave(m *member, reason string) bool {
 		return true
 	}
 	r.subscribers--
+	r.slow -= int(count(m.slow))
 	r.relieve(m)
+	return true
+}
+
+// leave ends m's membership, of its own will or, with a reason, by the loss of
+// its connection. It reports whether m was a member until now.
+func (r *room) leave(m *member, reason string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.retired(m)
+	if m.presence != leaving {
+		return false
+	}
+	m.presence, m.lostBy = gone, reason
+	r.leavers--
+	r.checkDrained()
 	return true
 }
 
@@ -222,13 +273,14 @@ func (r *room) endPublishing() {
 		return
 	}
 	for _, m := range r.members {
-		if m.presence != subscribed || m.stalled {
+		if m.presence != subscribed || m.stalled || m.slow {
 			continue
 		}
 		var target int64
 		for i, p := range r.publishers {
-			if p.member != m {
-				target += max(0, p.reserved-m.tracks[i].base.Load()) // one whose write failed may come yet
+			if p.member != m { // one whose write failed may come yet
+				base := m.tracks[i].base.Load()
+				target += max(0, p.reserved-base-p.unsent(base, p.reserved))
 			}
 		}
 		// The reader counts first and looks at the target then; here it is the
@@ -259,7 +311,7 @@ func (r *room) relieve(m *member) {
 }
 
 func (r *room) checkDrained() {
-	if !r.began || r.publishing > 0 || r.outstanding > 0 {
+	if !r.began || r.publishing > 0 || r.outstanding > 0 || r.leavers > 0 {
 		return
 	}
 	select {

@@ -20,6 +20,10 @@ import (
 // the close frame.
 const closeWait = time.Second
 
+// underWay is how long a message may have been under way, counted from its planned
+// instant, that reaches a member which has joined since.
+const underWay = 5 * time.Second
+
 // A member is one user in a room: a connection, what it has received, and the
 // publisher when it is one.
 type member struct {
@@ -28,12 +32,12 @@ type member struct {
 	index     int
 	publisher *publisher // nil when it only receives
 	stalled   bool       // never reads
+	slow      bool       // reads slowly
 	lived     atomic.Bool
+	habits    *habits // nil for one that joins, stays and reads, as thousands do
 
 	conn   *wsConn
 	tracks []track // by publisher; its own stays empty
-
-	failedWrite atomic.Pointer[error] // the first write that failed
 
 	got      atomic.Int64 // expected messages received, warm-up included
 	target   atomic.Int64 // how many there will be; unset until publishing is over
@@ -67,7 +71,7 @@ func (m *member) enter(conn *wsConn) {
 	m.room.arrive(now)
 }
 
-// open takes the connection over.
+// open takes the first connection over.
 func (m *member) open(conn *wsConn) {
 	m.conn = conn
 	m.tracks = make([]track, len(m.room.publishers))
@@ -75,6 +79,9 @@ func (m *member) open(conn *wsConn) {
 		if m.room.publishers[i] != m.publisher {
 			m.tracks[i].open(m.plan.share(m.room.index, len(m.room.publishers)))
 		}
+	}
+	if m.slow {
+		conn.in = newSlowReader(conn.in, int(m.plan.room.Slow.Read), m.room.dismissed)
 	}
 }
 
@@ -84,7 +91,7 @@ func (m *member) open(conn *wsConn) {
 func (m *member) live(ctx context.Context, rec *engine.Recorder) {
 	first := !m.room.kept.Swap(true)
 	if !first && m.publisher == nil {
-		m.hold(rec) // what thousands do, on a small stack
+		m.hold(ctx, rec) // what thousands do, on a small stack
 		return
 	}
 	var duties sync.WaitGroup
@@ -95,28 +102,48 @@ func (m *member) live(ctx context.Context, rec *engine.Recorder) {
 	if m.publisher != nil {
 		duties.Go(func() { m.publisher.run(ctx, rec) })
 	}
-	m.hold(rec)
+	m.hold(ctx, rec)
 }
 
-// hold holds the connection, if there is one, to its end.
-func (m *member) hold(rec *engine.Recorder) {
-	switch {
-	case m.conn == nil:
+// hold holds the connection, if there is one, and those that come after it, to
+// their end.
+func (m *member) hold(ctx context.Context, rec *engine.Recorder) {
+	if m.conn == nil {
 		return
-	case m.stalled:
-		<-m.room.dismissed
-		m.room.leave(m, "")
-		_ = m.sayGoodbye(time.Now().Add(closeWait)) // who never reads waits for no answer
-	default:
-		m.read(rec)
 	}
-	_ = m.conn.Close() // nothing is owed any more
+	for {
+		end := ended
+		if m.stalled {
+			<-m.room.dismissed
+			m.room.leave(m, "")
+			_ = m.sayGoodbye(time.Now().Add(closeWait)) // who never reads waits for no answer
+		} else {
+			end = m.read(rec)
+		}
+		_ = m.conn.Close() // nothing is owed any more
+		if end == ended || !m.comeBack(ctx, rec, end) {
+			return
+		}
+	}
 }
+
+// A stayEnd is how a stay ended.
+type stayEnd uint8
+
+const (
+	ended stayEnd = iota // for good
+	left                 // to come back
+	swept                // away by the storm, to come back at once
+)
 
 // read takes messages until the connection ends. Once the member is dismissed it
 // leaves the room and closes: close frame 1000, the peer's answer, end. What
-// arrives before the answer still counts.
-func (m *member) read(rec *engine.Recorder) {
+// arrives before the answer still counts. Its read deadline wakes it for whatever
+// else it does.
+func (m *member) read(rec *engine.Recorder) stayEnd {
+	if m.habits != nil {
+		m.settleIn(rec)
+	}
 	for {
 		err := m.take(rec)
 		switch {
@@ -125,11 +152,16 @@ func (m *member) read(rec *engine.Recorder) {
 		case classOf(err) == classTimeout && m.room.isDismissed():
 			m.room.leave(m, "")
 			m.close(rec)
-		default:
-			m.endRead(rec)
-			m.lose(rec, err)
+			return ended
+		case classOf(err) == classTimeout && m.habits != nil && m.conn.failedWrite.Load() == nil:
+			if end, over := m.wakeUp(rec); over {
+				return end
+			}
+			continue
 		}
-		return
+		m.endRead(rec)
+		m.lose(rec, err)
+		return ended
 	}
 }
 
@@ -143,6 +175,9 @@ func (m *member) take(rec *engine.Recorder) error {
 	r := newReceipt(m.plan.run.Clock, stamp, reads)
 	m.arrived(rec, r)
 	m.receive(rec, r.at, data)
+	if m.habits != nil {
+		return m.habits.expelled
+	}
 	return nil
 }
 
@@ -151,14 +186,16 @@ func (m *member) arrived(rec *engine.Recorder, r receipt) {
 	if r.read != m.from.read {
 		m.endRead(rec)
 		m.from = r
-		wsReceipts.record(rec.At(r.at), r)
+		if !m.slow { // whose delay is the scenario's
+			wsReceipts.record(rec.At(r.at), r)
+		}
 	}
 	m.framesInRead++
 }
 
 // endRead records what one socket read held.
 func (m *member) endRead(rec *engine.Recorder) {
-	if m.framesInRead > 1 {
+	if m.framesInRead > 1 && !m.slow {
 		rec.At(m.from.at).Add(wsCoalesced, m.framesInRead)
 		wsReceipts.share(rec.At(m.from.at), m.from, m.framesInRead)
 	}
@@ -169,14 +206,15 @@ func (m *member) endRead(rec *engine.Recorder) {
 // run's start. It does not allocate, except for the example of a foreign message.
 func (m *member) receive(rec *engine.Recorder, at time.Duration, data []byte) {
 	sent, data, stamped := wire.CutStamp(data)
+	whole := data
 	size := len(data)
-	ours := false
+	ours, any := false, false
 	for {
 		msg, rest, ok := nextMessage(data)
 		if !ok {
 			break
 		}
-		data = rest
+		data, any = rest, true
 		if msg.run == m.plan.mark && m.deliver(rec, at, msg, size) {
 			if stamped && !ours {
 				m.lag(rec.At(m.plan.run.Clock.FromUnix(msg.planned)), at, m.plan.run.Clock.FromUnix(sent))
@@ -184,6 +222,10 @@ func (m *member) receive(rec *engine.Recorder, at time.Duration, data []byte) {
 			ours = true
 			size = 0 // a frame's bytes count once
 		}
+	}
+	if s := m.plan.speech; s != nil && (!any || s.batches()) {
+		m.hear(rec, at, whole)
+		ours = ours || !any // it is the relay's
 	}
 	if !ours {
 		rec.At(at).Add(wsForeign, 1)
@@ -213,8 +255,16 @@ func (m *member) deliver(rec *engine.Recorder, at time.Duration, msg roomMessage
 	rec = rec.At(planned)
 	rec.Add(wsBytesIn, int64(size))
 	t := &m.tracks[msg.publisher]
+	joined := m.settled - time.Duration(m.plan.room.Settle)
 	if msg.publisher == m.index {
-		rec.Add(wsUnexpected, 1)
+		switch {
+		case m.plan.room.Echo:
+			rec.Add(wsEchoed, 1)
+		case planned < joined && planned >= joined-underWay: // by the connection before
+			rec.Add(wsUndecided, 1)
+		default:
+			rec.Add(wsUnexpected, 1)
+		}
 		return true
 	}
 	if msg.seq >= t.capacity() {
@@ -222,7 +272,11 @@ func (m *member) deliver(rec *engine.Recorder, at time.Duration, msg roomMessage
 	}
 	switch t.arrive(msg.seq) {
 	case arrivalUnexpected:
-		rec.Add(wsUnexpected, 1)
+		if planned < joined-underWay { // it joined long after
+			rec.Add(wsUnexpected, 1)
+		} else {
+			rec.Add(wsUndecided, 1)
+		}
 		return true
 	case arrivalDuplicate:
 		rec.Add(wsDuplicated, 1)
@@ -234,6 +288,11 @@ func (m *member) deliver(rec *engine.Recorder, at time.Duration, msg roomMessage
 	measured := m.plan.measured(planned)
 	m.received += count(measured)
 	rec.Add(wsReceived, 1)
+	if m.slow {
+		rec.Add(wsSlowReceived, 1)
+		rec.Record(wsSlowFanout, int64(max(at, m.from.returned)-planned))
+		return true
+	}
 	rec.Record(wsFanout, int64(at-planned))
 	if latest, complete := m.room.publishers[msg.publisher].slots.arrive(msg.seq, at); complete {
 		rec.Record(wsSpread, int64(latest-planned))
@@ -248,23 +307,13 @@ func (m *member) deliver(rec *engine.Recorder, at time.Duration, msg roomMessage
 
 // lose notes the end of a connection before its time.
 func (m *member) lose(rec *engine.Recorder, err error) {
-	if failed := m.failedWrite.Load(); failed != nil && classOf(err) == classTimeout {
+	if failed := m.conn.failedWrite.Load(); failed != nil && classOf(err) == classTimeout {
 		err = *failed // the reader was only told to stop
 	}
 	class, example := connectionEnd(err)
 	m.room.leave(m, class)
 	rec.Whole().Add(wsConnectionsLost, 1)
 	rec.Whole().Error(class, fmt.Sprintf("%v: %s", m, example))
-}
-
-// writeFailed ends a connection that cannot be written to any more. The reader
-// is left a moment to learn the peer's reason.
-func (m *member) writeFailed(err error) {
-	if errors.Is(err, websocket.ErrCloseSent) {
-		return // the reader has seen the peer's close
-	}
-	m.failedWrite.CompareAndSwap(nil, &err)
-	_ = m.conn.SetReadDeadline(time.Now().Add(closeWait)) // an error says that the reader has ended
 }
 
 // interrupt ends the wait of the reader, which finds that it is dismissed. A
@@ -283,6 +332,10 @@ func connectionEnd(err error) (class, example string) {
 	if errors.Is(err, websocket.ErrReadLimit) {
 		return "message too big", excerpt(err.Error())
 	}
+	var said *relayError
+	if errors.As(err, &said) {
+		return said.class, excerpt(err.Error())
+	}
 	return classify(err)
 }
 
@@ -292,7 +345,9 @@ func (m *member) close(rec *engine.Recorder) {
 	unsent := m.sayGoodbye(deadline)
 	err := m.conn.SetReadDeadline(deadline)
 	for err == nil {
-		err = m.take(rec)
+		if err = m.take(rec); m.habits != nil && err != nil && errors.Is(err, m.habits.expelled) {
+			m.habits.expelled, err = nil, nil // as it asked for
+		}
 	}
 	m.endRead(rec)
 	var closed *websocket.CloseError
@@ -310,7 +365,10 @@ func (m *member) close(rec *engine.Recorder) {
 	rec.Whole().Error("unclean close", fmt.Sprintf("%v: %s", m, excerpt(why)))
 }
 
-// sayGoodbye sends the close frame.
+// sayGoodbye sends the close frame, and before it what the relay wants said.
 func (m *member) sayGoodbye(deadline time.Time) error {
+	if m.plan.speech != nil {
+		_ = m.say(m.plan.speech.leave(m.habits.voice), deadline) // the close frame says the same
+	}
 	return m.conn.writeControl(frame.Close, frame.AppendClose(nil, websocket.CloseNormalClosure, ""), deadline)
 }

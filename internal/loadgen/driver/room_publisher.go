@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -20,6 +21,8 @@ type roomPlan struct {
 	mark       uint64 // of this run and workload's messages
 	draws      uint64 // seeds what is drawn: the rooms' phases and the messages' sizes
 	writeLimit time.Duration
+	speech     speech // nil where a message is a frame, and nothing else is said
+	storm      *storm // nil for none
 }
 
 // schedule returns the planned publish instants of room index, from the run's
@@ -46,21 +49,35 @@ type publisher struct {
 	index  int
 	slots  slots
 	sizes  *rand.Rand
+	wrap   wrapping      // around a message; empty where the message is all
 	buf    []byte        // the message
-	framed []byte        // the message in its frame
+	said   []byte        // the message as the relay wants it
+	framed []byte        // that in its frame
 	free   time.Duration // when the write before this one returned
+
+	// Of the message reserved last.
+	conn   *wsConn
+	prompt int // its receivers that do not read slowly
 
 	// Under the room's lock.
 	reserved     int64 // sequence numbers given out
 	measuredFrom int64 // the first of the measured part; unset while there is none
 	// A write that failed may have got through all the same; the connection is
-	// done with after it, so there is at most one.
-	doubtful         bool
-	doubtfulExpected int
+	// done with after it, so there is at most one for each connection.
+	doubts []doubt
+	broken bool // the latest connection is done with
+	hushed bool // the storm is about to cut it
 
 	// The publisher's own until it has ended; of the measured part.
 	expected    int64 // deliveries
 	deliverable int64 // messages with at least one receiver
+}
+
+// A doubt is a message whose write failed.
+type doubt struct {
+	seq              int64
+	expected, prompt int  // deliveries
+	unsent           bool // nothing of it was written
 }
 
 func newPublisher(r *room, m *member, index int) *publisher {
@@ -131,14 +148,20 @@ func (p *publisher) publish(ctx context.Context, rec *engine.Recorder, planned t
 		planned: plan.run.Clock.Unix(planned),
 	}, plan.room.Payload.Draw(p.sizes))
 
+	said := p.buf
+	if len(p.wrap) > 0 {
+		p.said = p.wrap.append(p.said[:0], p.buf, m.habits.voice.nextRef())
+		said = p.said
+	}
+
 	begin = plan.run.Clock.Now()
 	due := max(planned, p.free)
 	rec.Record(wsPublishLateness, int64(max(0, begin-due)))
-	err := p.write()
+	err := p.write(said)
 	p.free = plan.run.Clock.Now()
 	if err != nil {
-		p.room.doubt(p, expected)
-		m.writeFailed(err)
+		p.room.doubt(p, expected, errors.Is(err, errSevered))
+		p.conn.giveUp(err)
 		return
 	}
 	rec.Record(wsPublishWrite, int64(p.free-begin))
@@ -146,28 +169,29 @@ func (p *publisher) publish(ctx context.Context, rec *engine.Recorder, planned t
 	rec.Add(wsPublished, 1)
 	rec.Add(wsBytesOut, int64(len(p.buf)))
 	rec.Add(wsExpected, int64(expected))
+	rec.Add(wsSlowExpected, int64(expected-p.prompt))
 	if measured {
 		p.expected += int64(expected)
-		p.deliverable += count(expected > 0)
+		p.deliverable += count(p.prompt > 0)
 	}
 }
 
 // write puts the message on the connection, as one frame. The deadline keeps a
 // peer that has stopped reading from holding the publisher for good.
-func (p *publisher) write() error {
+func (p *publisher) write(said []byte) error {
 	kind := frame.Text
 	if p.member.plan.room.Binary {
 		kind = frame.Binary
 	}
-	p.framed = frame.Append(p.framed[:0], kind, maskKey(), p.buf)
-	return p.member.conn.writeFrame(p.framed, time.Now().Add(p.member.plan.writeLimit))
+	p.framed = frame.Append(p.framed[:0], kind, maskKey(), said)
+	return p.conn.writeFrame(p.framed, time.Now().Add(p.member.plan.writeLimit))
 }
 
 // sent records when the message just written had left that was due at an
 // instant. A pong that the reader sends in between may be taken for it, which is
 // as late.
 func (p *publisher) sent(rec *engine.Recorder, due time.Duration) {
-	stamp, _ := p.member.conn.rx.LastSent()
+	stamp, _ := p.conn.rx.LastSent()
 	rec.Record(wsSendLag, int64(max(0, p.member.plan.run.Clock.Since(stamp.At)-due)))
 	if !stamp.Kernel {
 		rec.Add(wsUnstampedSends, 1)
@@ -181,10 +205,21 @@ func (p *publisher) fail(rec *engine.Recorder, why string, planned time.Duration
 }
 
 // doubt notes that the write of p's latest message failed.
-func (r *room) doubt(p *publisher, expected int) {
+func (r *room) doubt(p *publisher, expected int, unsent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p.doubtful, p.doubtfulExpected = true, expected
+	p.doubts = append(p.doubts, doubt{seq: p.reserved - 1, expected: expected, prompt: p.prompt, unsent: unsent})
+	if p.conn == p.member.conn { // and not that before it
+		p.broken = true
+	}
+}
+
+// unsent counts the numbers of [from, to) that were given out and never written.
+func (p *publisher) unsent(from, to int64) (n int64) {
+	for _, d := range p.doubts {
+		n += count(d.unsent && from <= d.seq && d.seq < to)
+	}
+	return n
 }
 
 // absence says why m has no connection.
@@ -194,7 +229,9 @@ func (r *room) absence(m *member) string {
 	switch {
 	case m.lostBy != "":
 		return m.lostBy
-	case m.publisher.doubtful:
+	case m.habits != nil && m.habits.mustered:
+		return cutByStorm
+	case m.publisher.broken:
 		return "write failed"
 	}
 	return "never connected"

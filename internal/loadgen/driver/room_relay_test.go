@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -20,7 +21,10 @@ type testRelay struct {
 	deliver func(p *testPeer, n int, data []byte) [][]byte
 	// received, when set, is called for each message, before it is passed on.
 	received func(from *testPeer, n int)
-	queue    int // of a peer, in messages; beyond it they are dropped
+	// upgraded, when set, is told of each connection before it is read.
+	upgraded func(*websocket.Conn)
+	echo     bool // messages go to their sender, too
+	queue    int  // of a peer, in messages; beyond it they are dropped
 	// sendBuffer of a peer's socket in bytes, when above 0.
 	sendBuffer int
 
@@ -34,6 +38,7 @@ type testPeer struct {
 	relay *testRelay
 	room  string
 	index int // in the order of joining its room
+	user  int // by the query; -1 without
 	conn  *websocket.Conn
 	queue chan []byte
 	done  chan struct{}
@@ -61,7 +66,14 @@ func (r *testRelay) serve(w http.ResponseWriter, req *http.Request) {
 	if tcp, ok := conn.NetConn().(*net.TCPConn); ok && r.sendBuffer > 0 {
 		_ = tcp.SetWriteBuffer(r.sendBuffer)
 	}
-	p := &testPeer{relay: r, room: req.URL.Query().Get("room"), conn: conn, queue: make(chan []byte, r.queue), done: make(chan struct{})}
+	if r.upgraded != nil {
+		r.upgraded(conn)
+	}
+	user, err := strconv.Atoi(req.URL.Query().Get("user"))
+	if err != nil {
+		user = -1
+	}
+	p := &testPeer{relay: r, user: user, room: req.URL.Query().Get("room"), conn: conn, queue: make(chan []byte, r.queue), done: make(chan struct{})}
 	r.tasks.Add(2)
 	r.mu.Lock()
 	p.index = len(r.rooms[p.room])
@@ -108,7 +120,7 @@ func (r *testRelay) fanOut(from *testPeer, data []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.rooms[from.room] {
-		if p == from {
+		if p == from && !r.echo {
 			continue
 		}
 		out := [][]byte{data}

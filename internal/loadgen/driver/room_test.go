@@ -34,8 +34,8 @@ func joinByHand(m *member, now, settle time.Duration) {
 	m.room.join(m, now, settle)
 }
 
-// However members join, settle, leave and lose messages, and whatever becomes of
-// writes that fail, what the publishers expect is what the receivers got and miss.
+// However members join, settle, leave, come back and lose messages, and whatever
+// becomes of writes that fail, what the publishers expect is what the receivers got and miss.
 func TestRoomBalancesUnderChurn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const warmup, step = 20 * time.Second, time.Second
@@ -45,7 +45,7 @@ func TestRoomBalancesUnderChurn(t *testing.T) {
 		now := time.Duration(0)
 		deliver := func(p *publisher, seq int64, planned time.Duration) {
 			for _, m := range r.members {
-				if m.presence != pending && m.presence != subscribed || rapid.IntRange(0, 9).Draw(t, "lost") == 0 {
+				if m.presence == absent || m.presence == gone || rapid.IntRange(0, 9).Draw(t, "lost") == 0 {
 					continue
 				}
 				for range 1 + rapid.IntRange(0, 9).Draw(t, "duplicates")/9 {
@@ -60,10 +60,19 @@ func TestRoomBalancesUnderChurn(t *testing.T) {
 			m := r.members[rapid.IntRange(0, size-1).Draw(t, "member")]
 			switch rapid.IntRange(0, 5).Draw(t, "what") {
 			case 0:
-				if m.presence == absent {
-					joinByHand(m, now, time.Duration(rapid.IntRange(0, 10).Draw(t, "settle"))*step)
+				settle := time.Duration(rapid.IntRange(0, 10).Draw(t, "settle")) * step
+				switch m.presence {
+				case absent:
+					joinByHand(m, now, settle)
+				case gone:
+					m.habit()
+					r.rejoin(m, nil, now, settle)
 				}
 			case 1:
+				if rapid.Bool().Draw(t, "in order") {
+					r.retire(m)
+					continue
+				}
 				r.leave(m, rapid.SampledFrom([]string{"", "connection reset"}).Draw(t, "why"))
 			default:
 				p := m.publisher
@@ -75,8 +84,9 @@ func TestRoomBalancesUnderChurn(t *testing.T) {
 				switch {
 				case !ok:
 				case rapid.IntRange(0, 9).Draw(t, "write fails") == 0:
-					r.doubt(p, expected)
-					if rapid.Bool().Draw(t, "gets through") {
+					unsent := rapid.Bool().Draw(t, "unsent")
+					r.doubt(p, expected, unsent)
+					if !unsent && rapid.Bool().Draw(t, "gets through") {
 						deliver(p, seq, now)
 					}
 				default:

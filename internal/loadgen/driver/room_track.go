@@ -10,7 +10,8 @@ import (
 const unset = math.MaxInt64
 
 // A track is what one receiver saw of one publisher: which sequence numbers of
-// the range it should have seen.
+// the range it should have seen. One that leaves and comes back has a range for
+// each of its stays, and the track is about the latest.
 type track struct {
 	// base is the first number expected of the publisher, end one beyond the
 	// last; unset until the member has settled, and until it has left. They are
@@ -19,8 +20,20 @@ type track struct {
 	base, end atomic.Int64
 
 	// The receiver's own.
-	seen    []uint64 // bitmap by sequence number
+	seen    []uint64 // bitmap by sequence number, of all stays
 	highest int64    // highest number seen; -1 at first
+}
+
+// A span is the range of one stay, and the highest number seen by its end.
+type span struct{ base, end, highest int64 }
+
+// span is the range of the latest stay.
+func (t *track) span() span { return span{t.base.Load(), t.end.Load(), t.highest} }
+
+// renew gives the track over to a stay to come.
+func (t *track) renew() {
+	t.base.Store(unset)
+	t.end.Store(unset)
 }
 
 // arrival says what a delivery was.
@@ -46,14 +59,18 @@ func (t *track) capacity() int64 { return int64(len(t.seen)) * 64 }
 
 // arrive notes the delivery of message seq, which is below the capacity.
 func (t *track) arrive(seq int64) arrival {
-	if seq < t.base.Load() || seq >= t.end.Load() {
-		return arrivalUnexpected
-	}
 	word, bit := &t.seen[seq/64], uint64(1)<<(seq%64)
-	if *word&bit != 0 {
+	before := *word&bit != 0
+	*word |= bit
+	switch {
+	case seq < t.base.Load():
+		return arrivalUnexpected
+	case seq >= t.end.Load():
+		t.highest = max(t.highest, seq) // what was sent before it should be here
+		return arrivalUnexpected
+	case before:
 		return arrivalDuplicate
 	}
-	*word |= bit
 	if seq < t.highest {
 		return arrivalReordered
 	}
@@ -66,11 +83,19 @@ func (t *track) has(seq int64) bool {
 	return seq >= 0 && seq < t.capacity() && t.seen[seq/64]&(1<<(seq%64)) != 0
 }
 
+// passed reports whether all has come that is to come of a publisher who keeps the
+// order: the last number expected, or a later one.
+func (t *track) passed() bool {
+	base, end := t.base.Load(), t.end.Load()
+	return base >= end || t.highest >= end-1
+}
+
 // missing counts the messages of [from, to) that did not arrive, cut down to
-// what was expected: inner ones lie below the highest that did, the tail above.
-func (t *track) missing(from, to int64) (inner, tail int64) {
-	from, to = max(from, t.base.Load()), min(to, t.end.Load())
-	split := min(max(t.highest+1, from), max(to, from))
+// what was expected in a stay: inner ones lie below the highest that did, the tail
+// above.
+func (t *track) missing(s span, from, to int64) (inner, tail int64) {
+	from, to = max(from, s.base), min(to, s.end)
+	split := min(max(s.highest+1, from), max(to, from))
 	return t.gaps(from, split), t.gaps(split, to)
 }
 

@@ -47,9 +47,15 @@ func ask(t testing.TB, client *http.Client, url string) (status int, body string
 // runBeside carries out a plan of nothing but a side, which lasts as long as during does.
 func runBeside(t testing.TB, sc *scenario.Scenario, s *sink.Sink, during func()) *result.Result {
 	t.Helper()
+	return runSide(t, sc, newSinkSide(sc, s), during)
+}
+
+// runSide is runBeside with a side that is there already.
+func runSide(t testing.TB, sc *scenario.Scenario, side engine.Side, during func()) *result.Result {
+	t.Helper()
 	sc.Duration, sc.Seed = scenario.Duration(20*time.Second), 1
 	plan := engine.Plan{
-		Scenario: sc, Side: newSinkSide(sc, s),
+		Scenario: sc, Side: side,
 		Workloads: []engine.Workload{{
 			Name: "idle", Protocol: scenario.HTTP, Driver: idleDriver{during}, Metrics: httpMetrics(), Headline: httpLatency,
 			Users: 1, Begins: func(int) time.Duration { return 0 }, Once: true,

@@ -34,6 +34,8 @@ type webSocket struct {
 	dialer   *dialer
 	gate     *gate
 	template *upgradeTemplate
+	speech   speech // nil where a message is a frame, and nothing else is said
+	speaker  speaker
 	room     *scenario.Room
 	users    int
 	timeout  time.Duration
@@ -58,10 +60,20 @@ func newWebSocket(of opening) (engine.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
+	talk, err := newSpeech(w.Room)
+	if err != nil {
+		return nil, err
+	}
+	mouth, err := newSpeaker(w.Room)
+	if err != nil {
+		return nil, err
+	}
 	timeout := timeoutOr(w.Timeout, webSocketTimeout)
 	d := &webSocket{
 		dialer:   dialerFor(w, timeout, "http/1.1"),
 		template: template,
+		speech:   talk,
+		speaker:  mouth,
 		room:     w.Room,
 		users:    w.Load.Users,
 		timeout:  timeout,
@@ -73,6 +85,7 @@ func newWebSocket(of opening) (engine.Driver, error) {
 		HandshakeTimeout:  timeout,
 		ReadBufferSize:    1, // as little as there is: of the upgrade's answer only
 		WriteBufferPool:   &sync.Pool{},
+		Subprotocols:      w.Room.Subprotocols,
 	}
 	return d, nil
 }
@@ -88,6 +101,7 @@ func (d *webSocket) Begin(run engine.Run) error {
 		mark:       runMark(run.ID, run.Workload, run.Clock.Unix(0)),
 		draws:      seed.Sum64(),
 		writeLimit: d.timeout,
+		speech:     d.speech,
 	}
 	if messages, _ := d.plan.schedule(0).Count(); float64(messages)*float64(d.users) > maxTracked {
 		return fmt.Errorf("%d messages a room to %d members: more than %d planned deliveries", messages, d.users, maxTracked)
@@ -98,8 +112,12 @@ func (d *webSocket) Begin(run engine.Run) error {
 		size := min(d.room.Members, d.users-first)
 		d.rooms = append(d.rooms, newRoom(index, name, size, min(max(d.room.Publishers, 1), size), d.plan))
 	}
-	stall(d.rooms, d.room.Stalled)
+	assign(d.rooms, d.plan)
 	d.stopping, d.stop = context.WithCancel(context.Background())
+	if d.room.Storm != nil {
+		d.plan.storm = newStorm(d.plan, d.rooms)
+		d.watching.Go(func() { d.plan.storm.run(d.stopping, run) })
+	}
 	d.watching.Go(func() {
 		select {
 		case <-run.Stopping:
@@ -134,8 +152,12 @@ func (d *webSocket) Do(ctx context.Context, a engine.Arrival, rec *engine.Record
 		over(false)
 		return
 	}
-	conn := d.connect(ctx, m, a, rec.Whole())
-	m.enter(conn)
+	if h := m.habits; h != nil {
+		h.connect = func(ctx context.Context, rec *engine.Recorder, setup engine.MetricID) *wsConn {
+			return d.connect(ctx, m, a, rec, setup)
+		}
+	}
+	m.enter(d.connect(ctx, m, a, rec.Whole(), wsSetup))
 	go func() {
 		m.live(ctx, rec)
 		over(m.conn != nil)
@@ -173,6 +195,8 @@ func (d *webSocket) End(rec *engine.Recorder) {
 		rec.Add(wsPublished, t.published)
 		rec.Add(wsPublishFailed, t.failed)
 		rec.Add(wsExpected, t.expectedMore)
+		rec.Add(wsSlowExpected, t.slowMore)
+		rec.Add(wsStormMissed, t.stormMissed)
 		rec.Add(wsIncomplete, t.incomplete)
 		for _, l := range t.lost {
 			rec.Add(wsLost, l.messages)
@@ -187,6 +211,9 @@ func (d *webSocket) End(rec *engine.Recorder) {
 	}
 	d.stop()
 	d.watching.Wait()
+	if d.plan.storm != nil {
+		d.plan.storm.record(rec)
+	}
 	d.dialer.close()
 	d.rooms = nil // the result is made next, and need not find them in memory
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -43,7 +44,10 @@ type wsConn struct {
 
 	writing chan struct{} // holds a token while nobody writes
 	failed  error         // why there is nothing more to write; who has the token
-	control []byte        // a control frame to be written; who has the token
+	pong    func([]byte)  // is told of each pong's payload; the reader's, nil where nobody asks
+
+	failedWrite atomic.Pointer[error] // the first message whose write failed
+	control     []byte                // a control frame to be written; who has the token
 }
 
 // newWSConn takes over conn, whose upgrade may have brought early bytes with it.
@@ -117,6 +121,10 @@ func (c *wsConn) heed(f frame.Frame) error {
 		if err != nil && !errors.Is(err, websocket.ErrCloseSent) && classOf(err) != classTimeout {
 			return err
 		}
+	case frame.Pong:
+		if c.pong != nil {
+			c.pong(f.Payload)
+		}
 	case frame.Close:
 		code, reason, err := frame.ParseClose(f.Payload)
 		if err != nil {
@@ -148,6 +156,41 @@ func (c *wsConn) writeFrame(b []byte, deadline time.Time) error {
 	<-c.writing
 	defer func() { c.writing <- struct{}{} }()
 	return c.put(b, deadline)
+}
+
+// writeWithin writes one frame unless another write holds the connection until the
+// deadline.
+func (c *wsConn) writeWithin(b []byte, deadline time.Time) error {
+	if !c.seize(deadline) {
+		return errWriteBusy
+	}
+	defer func() { c.writing <- struct{}{} }()
+	return c.put(b, deadline)
+}
+
+// errSevered ends the writes of a connection that the scenario has cut.
+var errSevered = errors.New(cutByStorm)
+
+// sever cuts the connection without a close frame. What is being written at this
+// moment may or may not get through; what would be written next does not.
+func (c *wsConn) sever() {
+	select {
+	case <-c.writing:
+		c.failed = errSevered
+		c.writing <- struct{}{}
+	default:
+	}
+	_ = c.Close() // that is the point
+}
+
+// giveUp ends a connection whose write of a message failed. The reader is left a
+// moment to learn the peer's reason.
+func (c *wsConn) giveUp(err error) {
+	if errors.Is(err, websocket.ErrCloseSent) || errors.Is(err, errSevered) {
+		return // the reader has seen the peer's close, or cut it itself
+	}
+	c.failedWrite.CompareAndSwap(nil, &err)
+	_ = c.SetReadDeadline(time.Now().Add(closeWait)) // an error says that the reader has ended
 }
 
 // writeControl writes a control frame.

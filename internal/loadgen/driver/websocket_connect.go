@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,8 +19,8 @@ import (
 	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
-// stalledReceiveBuffer is the socket's receive buffer of a member that never
-// reads, in bytes: small, so that the peer feels it soon.
+// stalledReceiveBuffer is the socket's receive buffer of a member that reads
+// slowly, or never, in bytes: small, so that the peer feels it soon.
 const stalledReceiveBuffer = 4 << 10
 
 // An upgradeTemplate makes the upgrade request of each member. Any number of
@@ -69,10 +70,7 @@ func newUpgradeTemplate(of opening) (*upgradeTemplate, error) {
 
 // request returns the address and the headers of one member's upgrade.
 func (t *upgradeTemplate) request(runID, room string, a engine.Arrival) (address string, headers http.Header, err error) {
-	data := scenario.Data{Seq: a.Seq, User: a.User, Room: room, Workload: t.workload, RunID: runID, Seed: t.seed, Sink: t.sink}
-	if t.feed != nil {
-		data.Feed = t.feed.Row(a.Seq)
-	}
+	data := t.data(runID, room, a)
 	b, err := t.path.Append(nil, &data)
 	if err != nil {
 		return "", nil, fmt.Errorf("path: %w", err)
@@ -92,17 +90,30 @@ func (t *upgradeTemplate) request(runID, room string, a engine.Arrival) (address
 	return resolved.String(), headers, nil
 }
 
-// connect opens m's connection and records how that went; nil when it failed.
-// It gives up when the run stops: whoever has not joined by then never will.
-func (d *webSocket) connect(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder) *wsConn {
-	conn, err := d.establish(ctx, m, a, rec)
+// data is what the templates of one member see.
+func (t *upgradeTemplate) data(runID, room string, a engine.Arrival) scenario.Data {
+	data := scenario.Data{Seq: a.Seq, User: a.User, Room: room, Workload: t.workload, RunID: runID, Seed: t.seed, Sink: t.sink}
+	if t.feed != nil {
+		data.Feed = t.feed.Row(a.Seq)
+	}
+	return data
+}
+
+// connect opens a connection for m, has it join where the relay wants to be asked,
+// and records how that went; nil when it failed. It gives up when the run stops:
+// whoever has not joined by then never will.
+func (d *webSocket) connect(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder, setup engine.MetricID) *wsConn {
+	conn, err := d.establish(ctx, m, a, rec, setup)
 	if err != nil {
 		var refused *upgradeError
 		class, example := "", ""
 		if errors.As(err, &refused) {
 			class, example = refused.class(), excerpt(err.Error())
 		} else {
-			class, example = classify(err)
+			class, example = connectionEnd(err)
+		}
+		if class == classUnfinished && m.conn != nil {
+			return nil // it would have come back; the run ended before
 		}
 		rec.Add(wsConnectFailed, 1)
 		rec.Error(class, fmt.Sprintf("%v: %s", m, example))
@@ -112,7 +123,7 @@ func (d *webSocket) connect(ctx context.Context, m *member, a engine.Arrival, re
 	return conn
 }
 
-func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder) (*wsConn, error) {
+func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, rec *engine.Recorder, setup engine.MetricID) (*wsConn, error) {
 	waited, err := d.gate.enter(ctx, d.plan.run.Stopping)
 	if err != nil {
 		return nil, err
@@ -142,10 +153,18 @@ func (d *webSocket) establish(ctx context.Context, m *member, a engine.Arrival, 
 		return nil, err
 	}
 	rec.Record(wsUpgrade, int64(time.Since(connected)))
-	rec.Record(wsSetup, int64(time.Since(begin)))
+	rec.Record(setup, int64(time.Since(begin)))
 	conn, err := newWSConn(upgraded, early, d.maxMessage())
-	if err == nil && m.stalled {
+	if err == nil && (m.stalled || m.slow) {
 		err = shrinkReceiveBuffer(conn.rx)
+	}
+	if err == nil && d.speech != nil {
+		if m.habits.voice == nil {
+			m.habits.voice, err = d.speaker.voice(d.template.data(d.plan.run.ID, m.room.name, a))
+		}
+		if err == nil {
+			err = d.hail(ctx, m, conn, rec)
+		}
 	}
 	if err != nil {
 		_ = upgraded.Close() // the member is of no use
@@ -214,11 +233,31 @@ func (d *webSocket) dialUntilStop(ctx context.Context, address string, headers h
 		_ = opened.Close() // its frames would not be understood
 		return nil, nil, newUpgradeError(response)
 	}
+	if err := d.agreed(response.Header.Get("Sec-Websocket-Protocol")); err != nil {
+		_ = opened.Close() // the member is of no use
+		return nil, nil, err
+	}
 	return opened.Conn, opened.early(), nil
 }
 
-// shrinkReceiveBuffer makes the peer of a connection that is never read feel it
-// after a few packets.
+// classSubprotocol is an upgrade that agrees on another subprotocol than it should.
+const classSubprotocol = "subprotocol"
+
+// agreed checks the subprotocol that an answer names: one that was offered, and the
+// one that is required. Where none was offered by subprotocols, a header may have.
+func (d *webSocket) agreed(name string) error {
+	required := d.room.RequireSubprotocol
+	switch {
+	case required != "" && name != required:
+		return &relayError{class: classSubprotocol, text: fmt.Sprintf("the upgrade agreed on subprotocol %q, %q is required", name, required)}
+	case name != "" && len(d.room.Subprotocols) > 0 && !slices.Contains(d.room.Subprotocols, name):
+		return &relayError{class: classSubprotocol, text: fmt.Sprintf("the upgrade agreed on subprotocol %q, which was not offered", name)}
+	}
+	return nil
+}
+
+// shrinkReceiveBuffer makes the peer of a connection that is read slowly, or never,
+// feel it after a few packets.
 func shrinkReceiveBuffer(rx *rxtime.Conn) error {
 	if tcp, ok := rx.Conn.(*net.TCPConn); ok {
 		if err := tcp.SetReadBuffer(stalledReceiveBuffer); err != nil {

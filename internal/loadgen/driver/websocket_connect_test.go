@@ -143,3 +143,37 @@ func TestReceiveOfOthers(t *testing.T) {
 		t.Errorf("errors %v", errs)
 	}
 }
+
+// What comes around a join or a leave is undecided; what is old is not.
+func TestReceiveAroundJoinAndLeave(t *testing.T) {
+	p, m := receiver(100)
+	rec := engine.NewRecorder(wsMetrics(), 0)
+	settle := time.Minute
+	send := func(planned time.Duration) {
+		seq, _, ok := p.room.reserve(p, planned, true)
+		if !ok {
+			t.Fatal("the publisher has no connection")
+		}
+		m.receive(rec, planned, appendMessage(nil, roomMessage{run: 42, seq: seq, planned: m.plan.run.Clock.Unix(planned)}, 0))
+	}
+	m.plan.room.Settle = scenario.Duration(settle)
+	p.room.leave(m, "")
+	m.habit()
+	p.room.rejoin(m, nil, 10*time.Minute, settle)
+	send(10*time.Minute - underWay - 1) // long before
+	send(10*time.Minute - underWay)     // on its way then
+	send(10*time.Minute + settle - 1)   // not settled
+	send(10*time.Minute + settle)       // settled
+	send(10*time.Minute + 2*settle)     // settled
+	p.room.retire(m)
+	send(10*time.Minute + 3*settle) // about to leave
+	metrics, errs, _ := rec.Collect()
+	for id, want := range map[engine.MetricID]float64{wsReceived: 2, wsUndecided: 3, wsUnexpected: 1, wsDuplicated: 0, wsForeign: 0} {
+		if got := metrics[id].Value; got != want {
+			t.Errorf("%s = %v, expected %v", metrics[id].Name, got, want)
+		}
+	}
+	if got := p.room.tally(); len(got.lost) > 0 || len(errs) > 0 {
+		t.Errorf("lost %v, errors %v", got.lost, errs)
+	}
+}

@@ -59,6 +59,12 @@ func viewOf(w *result.Workload) protocolView {
 		return httpView()
 	case scenario.WebSocket:
 		return webSocketView()
+	case scenario.Background:
+		return backgroundView()
+	case scenario.Cron:
+		return cronView()
+	case scenario.Retry:
+		return retryView()
 	}
 	return anyView(w)
 }

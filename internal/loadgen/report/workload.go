@@ -2,12 +2,10 @@ package report
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/chart"
 	"github.com/edgeload/edgeload/internal/loadgen/result"
-	"github.com/edgeload/edgeload/internal/loadgen/scenario"
 )
 
 // A workload as it is shown.
@@ -147,45 +145,6 @@ func newDistributionRow(m *result.Metric) distributionRow {
 // the quantile q.
 func sparse(n int64, q float64) bool {
 	return float64(n)*(1-q) < chart.TailSamples-1e-6
-}
-
-// load says in words how arrivals come; empty where the scenario does not hold
-// the workload.
-func load(w *scenario.Workload) string {
-	if w == nil {
-		return ""
-	}
-	var parts []string
-	l := w.Load
-	switch {
-	case l.Users > 0:
-		parts = append(parts, whole(int64(l.Users))+" users")
-		if l.Ramp > 0 {
-			parts = append(parts, "ramp "+l.Ramp.String())
-		}
-		if l.Think > 0 {
-			parts = append(parts, "think "+l.Think.String())
-		}
-	case len(l.Stages) > 0:
-		for _, s := range l.Stages {
-			verb := "to"
-			if s.Step {
-				verb = "at"
-			}
-			parts = append(parts, fmt.Sprintf("%s %s in %s", verb, s.Rate, s.Duration))
-		}
-	case l.Sine != nil:
-		parts = append(parts, fmt.Sprintf("%s ± %s every %s", l.Sine.Mean, l.Sine.Amplitude, l.Sine.Period))
-	case l.Rate > 0:
-		parts = append(parts, l.Rate.String())
-	}
-	if l.Users == 0 && l.Arrivals != "" {
-		parts = append(parts, string(l.Arrivals)+" arrivals")
-	}
-	if room := w.Room; room != nil {
-		parts = append(parts, fmt.Sprintf("rooms of %d, %s a room", room.Members, room.Publish))
-	}
-	return strings.Join(parts, ", ")
 }
 
 // find returns a workload's metric by name, nil when it has none or the metric

@@ -2,9 +2,6 @@ package scenario
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/edgeload/edgeload/internal/loadgen/crontab"
@@ -86,73 +83,30 @@ func (c *checker) cron(at string, w *Workload) {
 
 // scheduled checks where a call names its instant.
 func (c *checker) scheduled(at string, named *Correlation) {
-	var places []string
-	for _, key := range []string{"header", "query", "json"} {
-		if c.given(join(at, key)) {
-			places = append(places, key)
-		}
-	}
-	if len(places) != 1 {
-		c.wrongKey(at, "want exactly one of header, query and json, found %s", orNone(places))
+	c.correlation(at, named, &Data{}, false)
+	if !c.given(at+".header") && !c.given(at+".query") && !c.given(at+".json") {
+		c.wrongKey(at, "want one of header, query and json")
 	}
 	if c.given(at + ".id") {
 		c.wrongKey(at+".id", "has no use here: what a call names is its instant")
-	}
-	if path := at + ".header"; c.good(path) && !tokenSyntax.MatchString(named.Header) {
-		c.wrong(path, "%q is no header name", named.Header)
-	}
-	if path := at + ".query"; c.good(path) && named.Query == "" {
-		c.wrong(path, "names no parameter")
 	}
 }
 
 // cronTemplates checks the requests that make and remove a job, and tries their
 // templates; the later sees what is extracted from the answer to the earlier.
 func (c *checker) cronTemplates(at string, w *Workload, sample *Data) {
-	j := w.Cron
 	if c.given(at + ".feed") {
 		c.wrongKey(at+".feed", "has no use: a cron workload sends no request that would take a row")
-	}
-	vars := make(map[string]string)
-	for _, name := range slices.Sorted(maps.Keys(w.Extract)) {
-		vars[name] = "1"
-		c.cronExtract(at+".extract."+name, w.Extract[name])
 	}
 	if path := at + ".extract"; c.given(path) && !c.given(at+".cron.register") {
 		c.wrongKey(path, "has no use without cron.register, whose answer the values are taken from")
 	}
-	first, last := *sample, *sample
-	last.Vars = vars
-	for _, sent := range []struct {
-		key     string
-		request *Request
-		data    *Data
-	}{{"register", j.Register, &first}, {"remove", j.Remove, &last}} {
-		path := at + ".cron." + sent.key
-		if r := sent.request; r != nil && !c.bad[path] {
-			c.method(path, r)
-			c.path(path+".path", r.Path, sent.data, true)
-			c.headers(path+".headers", r.Headers, sent.data, true)
-			c.template(path+".body", r.Body, sent.data, true)
-		}
+	if path := at + ".cron.register"; w.Cron.Register != nil && !c.bad[path] {
+		c.request(path, w.Cron.Register, sample, true)
 	}
-}
-
-// cronExtract checks one value that is taken from the answer to register.
-func (c *checker) cronExtract(at string, e *Extract) {
-	var places []string
-	for _, key := range []string{"header", "json"} {
-		if c.given(join(at, key)) {
-			places = append(places, key)
-		}
-	}
-	switch {
-	case e == nil || c.bad[at]:
-	case len(places) != 1:
-		c.wrongKey(at, "want exactly one of header and json, found %s", orNone(places))
-	case c.good(at+".header") && !tokenSyntax.MatchString(e.Header):
-		c.wrong(at+".header", "%q is no header name", e.Header)
-	case !workloadSyntax.MatchString(at[strings.LastIndexByte(at, '.')+1:]):
-		c.wrongKey(at, "want a name of lower-case letters, digits and _, beginning with a letter")
+	later := *sample
+	later.Vars = sampleVars(w.Extract)
+	if path := at + ".cron.remove"; w.Cron.Remove != nil && !c.bad[path] {
+		c.request(path, w.Cron.Remove, &later, true)
 	}
 }

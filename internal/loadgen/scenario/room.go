@@ -136,3 +136,11 @@ type AutoReply struct {
 	// Send is the answer, a template.
 	Send string `yaml:"send" json:"send"`
 }
+
+// Of is the share of n things, to the nearest whole one: at least one, unless the share is 0.
+func (s Share) Of(n int) int {
+	if s <= 0 || n <= 0 {
+		return 0
+	}
+	return max(1, min(n, int(float64(s)*float64(n)+0.5)))
+}

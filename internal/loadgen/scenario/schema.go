@@ -336,7 +336,7 @@ func whenProtocol(p Protocol) *jsonschema.Schema {
 	then := &jsonschema.Schema{Required: requiredBy(p), Not: anyOf(mustNot...)}
 	switch p {
 	case WebSocket:
-		load := &jsonschema.Schema{Required: []string{"users"}, Not: anyOf("think")}
+		load := &jsonschema.Schema{Required: []string{"users"}, Not: anyOf("think", "session", "shape")}
 		then.Properties = jsonschema.NewProperties()
 		then.Properties.Set("load", load)
 	case HTTP:

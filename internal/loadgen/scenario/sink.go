@@ -26,7 +26,7 @@ type Sink struct {
 	// free port.
 	Listen string `yaml:"listen,omitempty" json:"listen,omitempty"`
 	// URL is the address under which the target reaches it; default http:// and
-	// what is listened on.
+	// what is listened on, or 127.0.0.1 where that is every address.
 	URL string `yaml:"url,omitempty" json:"url,omitempty"`
 	// Upstreams are services played for the target, by name: NAME is at {{ .Sink }}/NAME,
 	// and takes any path below it. Names are those of workloads, and no workload's.

@@ -2,6 +2,8 @@ package scenario
 
 import (
 	"encoding/json"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +86,27 @@ func TestSinkAndItsUpstreams(t *testing.T) {
 	}
 	if err := bySchema(compiledSchema(t), sinkScenario); err != nil {
 		t.Errorf("the schema refuses it: %v", err)
+	}
+}
+
+// The upstreams that docs/sink.md shows are good ones.
+func TestDocumentedUpstreams(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/sink.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(page), "```yaml\n")
+	block, _, ok := strings.Cut(block, "```")
+	if !ok {
+		t.Fatal("docs/sink.md shows no scenario")
+	}
+	const around = "version: 1\nname: docs\ntarget: http://127.0.0.1:1\nduration: 30s\nworkloads: {w: {protocol: http, load: {rate: 1/s}, request: {path: /}}}\n"
+	s, err := Parse("docs/sink.md", []byte(around+block), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Sink.Upstreams) != 4 {
+		t.Errorf("upstreams %v", s.Sink.Upstreams)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ import (
 )
 
 // defaultMaxConns is how many connections a sink holds where nothing else is said.
-const defaultMaxConns = 20_000
+const defaultMaxConns = 10_000
 
 // acceptPause is how long no connection is accepted after one could not be, as where
 // the process has no descriptor left.
@@ -43,10 +44,10 @@ type Options struct {
 	// Listen is the host and port listened on; default 127.0.0.1:0.
 	Listen string
 	// URL is the address under which the target reaches the sink; default http://
-	// and what is listened on.
+	// and what is listened on, or 127.0.0.1 where that is every address.
 	URL string
 	// MaxConns is how many connections are held at once; one more is closed and
-	// counted. Default 20,000.
+	// counted. Default 10,000.
 	MaxConns int
 }
 
@@ -90,11 +91,19 @@ func Open(o Options) (*Sink, error) {
 		return nil, fmt.Errorf("open the sink: %w", err)
 	}
 	if o.URL == "" {
-		o.URL = "http://" + listener.Addr().String()
+		o.URL = "http://" + reachable(listener.Addr())
 	}
 	s := newSink(o, listener)
 	s.tasks.Go(s.accept)
 	return s, nil
+}
+
+// reachable is where a listener's address can be called on this machine.
+func reachable(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
 }
 
 // newSink returns a sink that accepts nothing yet.

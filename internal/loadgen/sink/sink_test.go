@@ -61,3 +61,18 @@ func TestCallsReachTheirHandler(t *testing.T) {
 		t.Errorf("without a handler: %d %s", status, text)
 	}
 }
+
+func TestURLOfASinkOnEveryAddress(t *testing.T) {
+	for listen, want := range map[string]string{":0": "http://127.0.0.1:", "0.0.0.0:0": "http://127.0.0.1:", "127.0.0.1:0": "http://127.0.0.1:"} {
+		s := opened(t, Options{Listen: listen}, handlerFunc(func(*Call) Answer { return Answer{} }))
+		if !strings.HasPrefix(s.URL(), want) {
+			t.Errorf("listening on %s it is at %s", listen, s.URL())
+		}
+		if resp, _ := get(t, s, "/jobs"); resp.StatusCode != http.StatusOK {
+			t.Errorf("listening on %s it answers %d", listen, resp.StatusCode)
+		}
+	}
+	if s := opened(t, Options{URL: "http://host:1/"}, handlerFunc(func(*Call) Answer { return Answer{} })); s.URL() != "http://host:1" {
+		t.Errorf("it is at %s", s.URL())
+	}
+}

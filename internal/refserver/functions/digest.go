@@ -3,6 +3,7 @@ package functions
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -38,20 +39,27 @@ type Users interface {
 //
 // Runs that overlap or fail can be had on purpose: the body may have "sleep", such as
 // "90s", before the answer, and "status", from 200 to 599, to be answered.
-func MorningDigest(users Users, ledger *truth.Ledger, log *slog.Logger) http.Handler {
-	return &morningDigest{users: users, ledger: ledger, log: log}
+//
+// Someone else may watch the runs: the body may have "callback_url", which gets {job,
+// run, scheduled_at, received_at} and the same headers by a POST of outbound, as soon as
+// the call has come. It is tried once, for PostTimeout; what comes of it stands in
+// ground truth, and has no bearing on the answer.
+func MorningDigest(users Users, outbound *Outbound, ledger *truth.Ledger, log *slog.Logger) http.Handler {
+	return &morningDigest{users: users, outbound: outbound, ledger: ledger, log: log}
 }
 
 type morningDigest struct {
-	users  Users
-	ledger *truth.Ledger
-	log    *slog.Logger
+	users    Users
+	outbound *Outbound
+	ledger   *truth.Ledger
+	log      *slog.Logger
 }
 
 // digestRequest is a request's body.
 type digestRequest struct {
-	Sleep  duration `json:"sleep"`
-	Status int      `json:"status"`
+	Sleep       duration `json:"sleep"`
+	Status      int      `json:"status"`
+	CallbackURL string   `json:"callback_url"`
 }
 
 // ServeHTTP sends one digest.
@@ -59,8 +67,10 @@ func (d *morningDigest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !edge.AllowMethod(w, r, http.MethodPost) {
 		return
 	}
-	call := truth.Record{Kind: truth.Cron, Name: NameMorningDigest, Event: eventReceived} // called by hand
+	call := truth.Record{Kind: truth.Cron, Name: NameMorningDigest, Event: eventReceived, At: time.Now()} // called by hand
 	req, err := readDigest(w, r)
+	callback, callbackErr := d.readCallback(req.CallbackURL)
+	err = errors.Join(err, callbackErr)
 	if role := edge.InvocationOf(r.Context()).Role(); err == nil && (role == "" || role == edge.RoleService) {
 		err = readCaller(r.Header, &call)
 	}
@@ -69,6 +79,10 @@ func (d *morningDigest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.ledger.Add(call)
+	if callback != nil {
+		d.callback(r.Context(), callback, call)
+	}
+	call.At = time.Time{} // the ledger's
 	call.Event, call.Detail = eventAnswered, d.answer(w, r, req)
 	d.ledger.Add(call)
 }

@@ -2,9 +2,12 @@ package functions
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +29,8 @@ func (n userCount) Users(context.Context) (int64, error) {
 
 func serveDigest(t testing.TB, users Users, limits edge.Limits) (url string, ledger *truth.Ledger) {
 	ledger = truth.New(0)
-	fn := MorningDigest(users, ledger, slog.New(slog.DiscardHandler))
+	out := newTestOutbound(t, OutboundOptions{})
+	fn := MorningDigest(users, out, ledger, slog.New(slog.DiscardHandler))
 	return serveFunctions(t, edge.Options{Functions: []edge.Function{edge.Shared(NameMorningDigest, fn)}, Limits: limits}) + NameMorningDigest, ledger
 }
 
@@ -158,7 +162,7 @@ func TestDigestBelievesTheServiceRole(t *testing.T) {
 	secret := []byte("a secret of at least thirty-two bytes")
 	ledger := truth.New(0)
 	url := serveFunctions(t, edge.Options{
-		Functions: []edge.Function{edge.Shared(NameMorningDigest, MorningDigest(userCount(1), ledger, slog.New(slog.DiscardHandler)))},
+		Functions: []edge.Function{edge.Shared(NameMorningDigest, MorningDigest(userCount(1), newTestOutbound(t, OutboundOptions{}), ledger, slog.New(slog.DiscardHandler)))},
 		Auth:      &edge.Auth{Secret: secret, VerifyJWT: true},
 	}) + NameMorningDigest
 	for role, want := range map[edge.Role]string{
@@ -181,5 +185,72 @@ func TestDigestBelievesTheServiceRole(t *testing.T) {
 		if all[0].Name != want || (all[0].ID == "17") != heeded || all[0].Due.IsZero() == heeded {
 			t.Errorf("%s: ground truth has %+v", role, all)
 		}
+	}
+}
+
+// TestDigestCallsBack whom it is told to, at once, and writes down what came of it.
+func TestDigestCallsBack(t *testing.T) {
+	type seen struct {
+		header http.Header
+		body   string
+	}
+	calls := make(chan seen, 1)
+	status := http.StatusOK
+	watcher := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		calls <- seen{r.Header, string(body)}
+		w.WriteHeader(status)
+	}))
+	defer watcher.Close()
+	url, ledger := serveDigest(t, userCount(3), edge.Limits{})
+	const due = "2026-11-23T09:00:00.25Z"
+	request := `{"callback_url": "` + watcher.URL + `/w/1"}`
+	resp, body := postJSON(t, url, request, wire.HeaderCronJob, "morning", wire.HeaderCronRun, "17", wire.HeaderCronScheduled, due)
+	if resp.StatusCode != 200 || string(body) != `{"sent":3}` {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	got := <-calls
+	var report struct {
+		Job, Run    string
+		ScheduledAt time.Time `json:"scheduled_at"`
+		ReceivedAt  time.Time `json:"received_at"`
+	}
+	if err := json.Unmarshal([]byte(got.body), &report); err != nil {
+		t.Fatal(err)
+	}
+	all := records(t, ledger, truth.Cron)
+	if len(all) != 3 || all[1].Event != "callback_sent" || all[1].Detail != "200" || all[1].At.Before(all[0].At) || all[2].At.Before(all[1].At) {
+		t.Fatalf("ground truth has %+v", all)
+	}
+	if report.Job != "morning" || report.Run != "17" || report.ScheduledAt.Format(time.RFC3339Nano) != due || !report.ReceivedAt.Equal(all[0].At) ||
+		got.header.Get(wire.HeaderCronJob) != "morning" || got.header.Get(wire.HeaderCronRun) != "17" || got.header.Get(wire.HeaderCronScheduled) != due {
+		t.Errorf("called back with %+v", got)
+	}
+
+	// By hand, and whom it calls does not want it: the digest is made all the same.
+	status = http.StatusGone
+	if resp, _ := postJSON(t, url, request); resp.StatusCode != 200 {
+		t.Errorf("answered %d", resp.StatusCode)
+	}
+	if got := <-calls; got.header.Get(wire.HeaderCronScheduled) != "" || strings.Contains(got.body, "scheduled_at") {
+		t.Errorf("called back with %+v", got)
+	}
+	if all = records(t, ledger, truth.Cron); len(all) != 6 || all[4].Event != "callback_failed" || all[4].Detail != "410" {
+		t.Errorf("ground truth has %+v", all)
+	}
+	for _, forbidden := range []string{"http://192.0.2.1/", "ftp://localhost/", "nonsense"} {
+		if resp, body := postJSON(t, url, `{"callback_url": "`+forbidden+`"}`); resp.StatusCode != 400 || !strings.Contains(string(body), "callback_url") {
+			t.Errorf("%s: %d %s", forbidden, resp.StatusCode, body)
+		}
+	}
+	watcher.Close()
+	if resp, _ := postJSON(t, url, request); resp.StatusCode != 200 {
+		t.Errorf("answered %d", resp.StatusCode)
+	}
+	if all = records(t, ledger, truth.Cron); len(all) != 9 || all[7].Event != "callback_failed" || !strings.Contains(all[7].Detail, "refused") {
+		t.Errorf("ground truth has %+v", all)
 	}
 }
