@@ -160,6 +160,26 @@ func (r *centrifugoLike) do(c *centrifugoClient, command centrifugoCommand) erro
 	}
 }
 
+// The example for Centrifugo: every publication reaches all subscribers, and nobody is
+// closed for a ping without its answer.
+func TestCentrifugo(t *testing.T) {
+	relay := startCentrifugoLike(t)
+	run := measured(t, example(t, "centrifugo.yaml", "warmup: 2s", "warmup: 1s", "ramp: 1s", "ramp: 500ms"), nil, "--target", relay.URL, "-d", "2s")
+	balanced(t, run.Result)
+	if run.Code != 0 {
+		t.Errorf("exit code %d\n%s\n%s", run.Code, run.Stdout, run.Stderr)
+	}
+	const messages = 10 * 2 * 2 // rooms × messages a second × seconds
+	counts(t, run.workload(t, "rooms"), map[string]float64{
+		"connections": 100, "published": messages, "expected": messages * 9, "received": messages * 9, "unexpected": 0, "foreign": 0, "connections_lost": 0,
+	})
+	relay.mu.Lock()
+	defer relay.mu.Unlock()
+	if relay.pongs < 100 {
+		t.Errorf("%d pings were answered by 100 clients", relay.pongs)
+	}
+}
+
 // The relay in the test speaks the protocol: two who subscribe get what one publishes.
 func TestCentrifugoLike(t *testing.T) {
 	relay := startCentrifugoLike(t)
