@@ -82,7 +82,7 @@ func TestRetriesAgreeWithTheTruth(t *testing.T) {
 		if c := metric(t, w, "conformance"); c.Value < .99 || c.Den < 50 {
 			t.Errorf("%s: %d of %d waits conform", w.Name, c.Num, c.Den)
 		}
-		if p := metric(t, w, "misfit_p"); p.Den == 0 {
+		if p := metric(t, w, "misfit_p"); !p.Known {
 			t.Errorf("%s: the waits were not tested", w.Name)
 		}
 		waited := metric(t, w, "wait")
@@ -101,8 +101,8 @@ func TestRetriesAgreeWithTheTruth(t *testing.T) {
 	truth.compare(t, waits)
 
 	outage := run.workload(t, "outage")
-	if d := metric(t, outage, "recovery").Distribution; d.Count != 1 || time.Duration(d.Max) > time.Second {
-		t.Errorf("recovered %d times, after %v", d.Count, time.Duration(d.Max))
+	if m := metric(t, outage, "recovery"); !m.Known || m.Value > float64(time.Second) {
+		t.Errorf("recovery %+v", m)
 	}
 	if r := metric(t, outage, "rebound"); r.Value <= 1 {
 		t.Errorf("after the outage no more than before it: %+v", r)

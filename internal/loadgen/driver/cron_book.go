@@ -245,10 +245,11 @@ func (b *cronBook) close(rec *engine.Recorder, now time.Duration, received, befo
 	}
 	rec.Add(cronOverlapped, b.overlapped)
 	rec.Add(cronUnnamed, b.unnamed)
-	rec.Add(cronLongestGap, int64(max(b.longestGap, min(now, b.end)-b.lastCall)))
-	rise, span := b.trend.gained()
-	rec.Add(cronDriftGained, int64(rise))
-	rec.Add(cronDriftSpan, int64(span))
+	rec.Set(cronLongestGap, float64(max(b.longestGap, min(now, b.end)-b.lastCall)))
+	if rise, span := b.trend.gained(); span > 0 {
+		rec.Set(cronDriftGained, float64(rise))
+		rec.Set(cronDriftTrend, float64(rise)/float64(span))
+	}
 	rec.Balance("instants = called + missed + unfinished", b.begun, called+missed+unfinished)
 	rec.Balance("calls = called + doubled + late_calls + unexpected + those outside of the run",
 		received, b.called+b.doubled+b.late+b.unexpected+b.outside+early+before)

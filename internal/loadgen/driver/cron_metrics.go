@@ -27,7 +27,6 @@ const (
 
 	cronLongestGap
 	cronDriftGained
-	cronDriftSpan
 	cronUnstamped
 
 	cronMissedRatio
@@ -46,8 +45,8 @@ func cronMetrics() []engine.Metric {
 	counter := func(id engine.MetricID, name, help string) {
 		m[id] = engine.Metric{Name: name, Kind: result.Counter, Unit: result.One, Help: help}
 	}
-	elapsed := func(id engine.MetricID, name, help string) {
-		m[id] = engine.Metric{Name: name, Kind: result.Counter, Unit: result.Nanoseconds, Help: help}
+	scalar := func(id engine.MetricID, name string, unit result.Unit, help string) {
+		m[id] = engine.Metric{Name: name, Kind: result.Scalar, Unit: unit, Help: help}
 	}
 	ratio := func(id engine.MetricID, name string, num, den engine.MetricID, help string) {
 		m[id] = engine.Metric{Name: name, Kind: result.Ratio, Unit: result.One, Help: help, Num: num, Den: den}
@@ -71,14 +70,13 @@ func cronMetrics() []engine.Metric {
 	counter(cronForeign, "foreign", "calls with the mark of another run, answered 410; in no other figure")
 	counter(cronUnnamed, "unnamed", "calls that do not name their instant where scheduled says that they do; they count for the nearest")
 
-	elapsed(cronLongestGap, "longest_gap", "longest part of the measured part without a call, its beginning and end included")
-	elapsed(cronDriftGained, "drift_gained", "by how much drift grew from the first to the last call, along the straight line of least squares through them; early calls below 0, late_calls left out")
-	elapsed(cronDriftSpan, "drift_span", "from the first to the last instant of that line")
+	scalar(cronLongestGap, "longest_gap", result.Nanoseconds, "longest part of the measured part without a call, its beginning and end included")
+	scalar(cronDriftGained, "drift_gained", result.Nanoseconds, "by how much drift grew from the first to the last call, along the straight line of least squares through them; early calls below 0, late_calls left out")
 	counter(cronUnstamped, "unstamped_calls", "calls without a kernel stamp, timed by the return of the read")
 	m[cronUnstamped].Gauge = engine.Unstamped
 
 	ratio(cronMissedRatio, "missed_ratio", cronMissed, cronInstants, "missed ÷ instants")
 	ratio(cronDoubledRatio, "doubled_ratio", cronDoubled, cronInstants, "doubled ÷ instants")
-	ratio(cronDriftTrend, "drift_trend", cronDriftGained, cronDriftSpan, "drift_gained ÷ drift_span: how much later the calls come the longer it goes on; 0.001 is 1 ms a second")
+	scalar(cronDriftTrend, "drift_trend", result.One, "drift_gained ÷ the time from the first to the last instant: how much later the calls come the longer it goes on; 0.001 is 1 ms a second")
 	return m
 }

@@ -215,9 +215,6 @@ func (d *retryDriver) conclude(rec *engine.Recorder) {
 	}
 }
 
-// million is what chances are written in parts of.
-const million = 1_000_000
-
 // judgeWaits tests whether all waits together are as the policy says.
 func (d *retryDriver) judgeWaits(rec *engine.Recorder) {
 	slack := d.policy.slack()
@@ -226,9 +223,8 @@ func (d *retryDriver) judgeWaits(rec *engine.Recorder) {
 	if !v.Enough() {
 		return
 	}
-	rec.Add(retryMillion, million)
-	rec.Add(retryJitterPPM, int64(v.CrowdedP*million))
-	rec.Add(retryMisfitPPM, int64(v.MisplacedP*million))
+	rec.Set(retryJitterP, v.CrowdedP)
+	rec.Set(retryMisfitP, v.MisplacedP)
 	if v.Crowds() {
 		rec.Add(retryJitterMissing, 1)
 		rec.Add(retryViolations, 1)
@@ -246,8 +242,11 @@ func (d *retryDriver) judgeHerd(rec *engine.Recorder) {
 	h := d.times.herd()
 	rec.Add(retryBinned, h.retries)
 	rec.Add(retryUnbinned, d.times.beyond.Load())
-	rec.Add(retryHerdFull, h.peak*h.bins)
-	rec.Add(retryHerdPoissonFull, int64(math.Round(h.random()*float64(h.bins))))
+	if h.retries > 0 {
+		mean := float64(h.retries) / float64(h.bins)
+		rec.Set(retryHerd, float64(h.peak)/mean)
+		rec.Set(retryHerdPoisson, h.random()/mean)
+	}
 }
 
 // judgeOutage notes what followed an outage from one instant of the measured part to
@@ -255,12 +254,14 @@ func (d *retryDriver) judgeHerd(rec *engine.Recorder) {
 func (d *retryDriver) judgeOutage(rec *engine.Recorder, from, to time.Duration) {
 	measured := d.run.End - d.run.Warmup
 	if took, ok := d.times.recovered(to, measured); ok {
-		rec.Record(retryRecovery, int64(took))
+		rec.Set(retryRecovery, float64(took))
 	} else {
 		rec.Add(retryUnrecovered, 1)
 		rec.Error(classOutage, fmt.Sprintf("no second of the %v behind the outage had 99 %% of its requests succeed", max(0, measured-to)))
 	}
 	bins := int64(from / retryBin)
-	rec.Add(retryOfferedBefore, sum(d.times.offered, 0, int(bins)))
-	rec.Add(retryReboundFull, d.times.busiest(to)*bins/int64(binsPerSecond))
+	if offered := sum(d.times.offered, 0, int(bins)); offered > 0 {
+		before := float64(offered) * float64(binsPerSecond) / float64(bins) // a second
+		rec.Set(retryRebound, float64(d.times.busiest(to))/before)
+	}
 }

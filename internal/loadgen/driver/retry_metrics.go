@@ -19,7 +19,6 @@ const (
 	retryWaitPosition
 	retryRelay
 	retryCutAfter
-	retryRecovery
 
 	retryAttemptsTotal
 	retryFirstAttempts
@@ -48,19 +47,13 @@ const (
 	retryViolations
 
 	retryWaitsTested
-	retryJitterPPM
-	retryMisfitPPM
-	retryMillion
-	retryHerdFull
-	retryHerdPoissonFull
 	retryBinned
 	retryUnbinned
 	retryUnrecovered
-	retryReboundFull
-	retryOfferedBefore
 
 	retryAmplification
 	retryConformance
+	retryRecovery
 	retryJitterP
 	retryMisfitP
 	retryHerd
@@ -73,8 +66,7 @@ const (
 // retryWaitsApart is how many retries have a histogram of their waits of their own.
 const retryWaitsApart = int(retryWait3 - retryWait1 + 1)
 
-// retryMetrics declares what a retry workload records. A number that is neither
-// counted nor distributed is a ratio of two counters that say what it is made of.
+// retryMetrics declares what a retry workload records.
 func retryMetrics() []engine.Metric {
 	m := followedMetrics("latency", retryMetricEnd-httpMetricCount)
 	histogram := func(id engine.MetricID, name string, unit result.Unit, help string) {
@@ -86,6 +78,9 @@ func retryMetrics() []engine.Metric {
 	ratio := func(id engine.MetricID, name string, num, den engine.MetricID, help string) {
 		m[id] = engine.Metric{Name: name, Kind: result.Ratio, Unit: result.One, Help: help, Num: num, Den: den}
 	}
+	scalar := func(id engine.MetricID, name string, unit result.Unit, help string) {
+		m[id] = engine.Metric{Name: name, Kind: result.Scalar, Unit: unit, Help: help}
+	}
 
 	histogram(retryAttempts, "attempts", result.One, "attempts that a request came to, until its answer")
 	histogram(retryWait, "wait", result.Nanoseconds, "first byte of an attempt − the end of the answer before: right before its last byte left the sink, or when the target gave it up")
@@ -95,7 +90,6 @@ func retryMetrics() []engine.Metric {
 	histogram(retryWaitPosition, "wait_position", result.One, "where a judged wait lies between the shortest and the longest that the policy has for it, in thousandths; outside of that 0 and 1000")
 	histogram(retryRelay, "relay", result.Nanoseconds, "last byte of the target's answer − the end of the last attempt's: what the target adds")
 	histogram(retryCutAfter, "cut_after", result.Nanoseconds, "age of an attempt that the target gave up: its timeout")
-	histogram(retryRecovery, "recovery", result.Nanoseconds, "the first second of whose requests 99 % succeeded, by their intended start − the end of the outage; one sample, in steps of 100ms")
 
 	counter(retryAttemptsTotal, "attempts_total", "attempts that came to the sink before their request was answered")
 	counter(retryFirstAttempts, "first_attempts", "of those, the first of their request")
@@ -124,23 +118,17 @@ func retryMetrics() []engine.Metric {
 	counter(retryViolations, "violations", "waits_early + waits_late + retried_wrongly + not_retried + too_many_attempts + attempts_after_answer + jitter_missing + waits_misfit")
 
 	counter(retryWaitsTested, "waits_tested", fmt.Sprintf("waits that jitter_p and misfit_p stand on: the first %d with a choice; below %d there is neither", mostWaitsTested, backoff.MinSample))
-	counter(retryJitterPPM, "jitter_ppm", "jitter_p in millionths")
-	counter(retryMisfitPPM, "misfit_ppm", "misfit_p in millionths")
-	counter(retryMillion, "million", "what the two are parts of")
-	counter(retryHerdFull, "herd_full", "retries there would be if every bin had as many as the fullest")
-	counter(retryHerdPoissonFull, "herd_poisson_full", "the same, of retries that come at random at the same mean rate")
 	counter(retryBinned, "retries_binned", "retries that herd stands on")
 	counter(retryUnbinned, "retries_unbinned", "retries too late in a long run to be in it")
 	counter(retryUnrecovered, "unrecovered", "1 where no second after the outage had 99 % of its requests succeed")
-	counter(retryReboundFull, "rebound_full", "attempts there would have been before the outage if every second had been as the fullest after it")
-	counter(retryOfferedBefore, "offered_before_outage", "requests offered before the outage")
 
 	ratio(retryAmplification, "amplification", retryAttemptsTotal, httpRequestsSent, "attempts_total ÷ requests")
 	ratio(retryConformance, "conformance", retryWaitsConforming, retryWaitsJudged, "waits_conforming ÷ waits_judged")
-	ratio(retryJitterP, "jitter_p", retryJitterPPM, retryMillion, fmt.Sprintf("at most so likely are waits that lie together as these do, by the policy; below %g it is broken", backoff.Alarm))
-	ratio(retryMisfitP, "misfit_p", retryMisfitPPM, retryMillion, fmt.Sprintf("at most so likely are waits as far from the policy's distribution as these are; below %g it is broken", backoff.Alarm))
-	ratio(retryHerd, "herd", retryHerdFull, retryBinned, "peak ÷ mean of retries in bins of 100ms, from the first retry to the last")
-	ratio(retryHerdPoisson, "herd_poisson", retryHerdPoissonFull, retryBinned, "what herd is on average of as many retries that come at random")
-	ratio(retryRebound, "rebound", retryReboundFull, retryOfferedBefore, "attempts in the fullest second after the outage ÷ requests offered a second before it")
+	scalar(retryRecovery, "recovery", result.Nanoseconds, "the first second of whose requests 99 % succeeded, by their intended start − the end of the outage; in steps of 100ms")
+	scalar(retryJitterP, "jitter_p", result.One, fmt.Sprintf("at most so likely are waits that lie together as these do, by the policy; below %g it is broken", backoff.Alarm))
+	scalar(retryMisfitP, "misfit_p", result.One, fmt.Sprintf("at most so likely are waits as far from the policy's distribution as these are; below %g it is broken", backoff.Alarm))
+	scalar(retryHerd, "herd", result.One, "peak ÷ mean of retries in bins of 100ms, from the first retry to the last")
+	scalar(retryHerdPoisson, "herd_poisson", result.One, "what herd is on average of as many retries that come at random")
+	scalar(retryRebound, "rebound", result.One, "attempts in the fullest second after the outage ÷ requests offered a second before it")
 	return m
 }

@@ -39,7 +39,7 @@ func TestRetryConformingTargets(t *testing.T) {
 				if tested := r.count("waits_tested"); spread && tested != 2*n || !spread && tested != 0 {
 					t.Errorf("%d of %d waits tested", tested, 2*n)
 				}
-				if p := r.metrics["misfit_p"]; spread && (p.Den != million || p.Value < backoff.Alarm) || !spread && p.Den != 0 {
+				if p := r.metrics["misfit_p"]; p.Known != spread || spread && p.Value < backoff.Alarm {
 					t.Errorf("misfit_p %+v", p)
 				}
 			}

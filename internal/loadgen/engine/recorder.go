@@ -12,8 +12,8 @@ import (
 // A Recorder takes what a driver measures. Each worker has its own; the engine
 // drains them all once a second and merges them after the run.
 //
-// Any number of goroutines may use one at once. Record, Add, At and Whole take
-// no lock and allocate nothing. Error is for the path of failures and may do
+// Any number of goroutines may use one at once. Record, Add, At and Whole take no
+// lock and allocate nothing. Error is for the path of failures and may do
 // both.
 type Recorder struct {
 	cells    []cell // none in a recorder that throws everything away
@@ -25,10 +25,12 @@ type Recorder struct {
 	live, discard *Recorder
 }
 
-// A cell is the storage of one metric: samples for a histogram, count for a counter.
+// A cell is the storage of one metric: samples for a histogram, count for a counter,
+// value for a scalar.
 type cell struct {
 	samples *hist.Counter
 	count   atomic.Int64
+	value   atomic.Pointer[float64]
 }
 
 // NewRecorder returns an empty recorder of metrics whose samples count from
@@ -84,6 +86,13 @@ func (r *Recorder) Record(m MetricID, v int64) {
 func (r *Recorder) Add(m MetricID, n int64) {
 	if r.cells != nil {
 		r.cells[m].count.Add(n)
+	}
+}
+
+// Set gives scalar m its value: for End, since it is of the whole run.
+func (r *Recorder) Set(m MetricID, v float64) {
+	if r.cells != nil {
+		r.cells[m].value.Store(&v)
 	}
 }
 

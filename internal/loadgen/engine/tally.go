@@ -127,6 +127,12 @@ func (t *tally) results() ([]result.Metric, error) {
 			out[id].Distribution = d
 		case result.Counter:
 			out[id].Value = float64(t.total(MetricID(id)))
+		case result.Scalar:
+			for _, w := range t.workers {
+				if v := w.cells[id].value.Load(); v != nil {
+					out[id].Value, out[id].Known = *v, true
+				}
+			}
 		case result.Ratio:
 			out[id].Num, out[id].Den = t.total(m.Num), t.total(m.Den)
 			out[id].Of = []string{t.metrics[m.Num].Name, t.metrics[m.Den].Name}

@@ -128,6 +128,8 @@ func observe(c scenario.Threshold, m *result.Metric, measured time.Duration) (ob
 			return observation{unit: result.One}, nil
 		}
 		return observation{float64(m.Num) / float64(m.Den), result.One, true}, nil
+	case result.Scalar:
+		return observation{m.Value, m.Unit, m.Known}, nil
 	case result.Counter:
 		if c.Aggregate != scenario.AggregateRate {
 			return observation{m.Value, m.Unit, true}, nil

@@ -127,6 +127,9 @@ func markdownWorkload(x workload) []string {
 	for _, r := range x.Ratios {
 		rows = append(rows, []string{md(r.Name), r.Value, r.Num + " ÷ " + r.Den})
 	}
+	for _, s := range x.Scalars {
+		rows = append(rows, []string{md(s.Name), s.Text, ""})
+	}
 	table(":--|--:|:--", []string{"ratio", "", ""}, rows)
 
 	rows = nil

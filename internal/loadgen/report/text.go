@@ -238,11 +238,14 @@ func distributionTable(x workload, dropped map[string]bool) table {
 }
 
 func (t *textWriter) counts(x workload) {
-	if len(x.Ratios) > 0 {
+	if len(x.Ratios)+len(x.Scalars) > 0 {
 		t.line("")
 		grid := table{left: map[int]bool{0: true, 2: true}}
 		for _, r := range x.Ratios {
 			grid.add(cell{r.Name, ""}, cell{r.Value, ""}, cell{r.Num + " ÷ " + r.Den, dim})
+		}
+		for _, s := range x.Scalars {
+			grid.add(cell{s.Name, ""}, cell{s.Text, ""}, cell{"", ""})
 		}
 		t.grid(grid)
 	}

@@ -18,6 +18,7 @@ type workload struct {
 	Empty                []string // histograms with no samples
 	Counters             []pair
 	Ratios               []ratioRow
+	Scalars              []pair // figures of the whole run
 	Errors               []errorRow
 	Balances             []balanceRow
 	Definitions          []pair // name and help of every metric
@@ -91,6 +92,8 @@ func newWorkload(r *result.Result, w *result.Workload) workload {
 			shown.Distributions = append(shown.Distributions, row)
 		case m.Kind == result.Ratio:
 			shown.Ratios = append(shown.Ratios, newRatioRow(w, m))
+		case m.Kind == result.Scalar:
+			shown.Scalars = append(shown.Scalars, newScalarRow(m))
 		default:
 			shown.Counters = append(shown.Counters, pair{name, m.Unit.Format(m.Value)})
 		}
@@ -120,6 +123,14 @@ func newRatioRow(w *result.Workload, m *result.Metric) ratioRow {
 		row.Value = m.Unit.Format(m.Value)
 	}
 	return row
+}
+
+// newScalarRow writes a figure of the whole run.
+func newScalarRow(m *result.Metric) pair {
+	if !m.Known {
+		return pair{clean(m.Name), "no data"}
+	}
+	return pair{clean(m.Name), m.Unit.Format(m.Value)}
 }
 
 func newDistributionRow(m *result.Metric) distributionRow {

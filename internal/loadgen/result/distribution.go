@@ -36,7 +36,8 @@ func (m *Metric) Histogram() (*hist.Histogram, error) {
 }
 
 // Samples is what the metric's figures stand on: the samples of a histogram,
-// the denominator of a ratio, the count itself of a counter.
+// the denominator of a ratio, the count itself of a counter, and 1 for a scalar that
+// has a value.
 func (m *Metric) Samples() int64 {
 	switch {
 	case m.Kind == Histogram && m.Distribution != nil:
@@ -45,6 +46,8 @@ func (m *Metric) Samples() int64 {
 		return m.Den
 	case m.Kind == Counter:
 		return int64(m.Value)
+	case m.Kind == Scalar && m.Known:
+		return 1
 	}
 	return 0
 }

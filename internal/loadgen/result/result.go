@@ -93,6 +93,7 @@ const (
 	Histogram Kind = "histogram" // a distribution: Histogram is set
 	Counter   Kind = "counter"   // a count: Value is set
 	Ratio     Kind = "ratio"     // Num ÷ Den: all three are set; no data when Den is 0
+	Scalar    Kind = "scalar"    // one figure of the whole run: Value is set where Known
 )
 
 // Unit of a metric's values.
@@ -111,10 +112,12 @@ type Metric struct {
 	Kind Kind   `json:"kind"`
 	Unit Unit   `json:"unit"`
 	Help string `json:"help"`
-	// Value of a counter or ratio.
+	// Value of a counter, ratio or scalar.
 	Value float64 `json:"value,omitempty"`
-	Num   int64   `json:"num,omitempty"`
-	Den   int64   `json:"den,omitempty"`
+	// Known says that a scalar has a value; without it there is no data.
+	Known bool  `json:"known,omitempty"`
+	Num   int64 `json:"num,omitempty"`
+	Den   int64 `json:"den,omitempty"`
 	// Of names the counters that a ratio's Num and Den are the values of, in the
 	// same workload, in this order.
 	Of []string `json:"of,omitempty"`

@@ -81,7 +81,7 @@ func notation(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[time.Duration]():
 		return &jsonschema.Schema{Type: "integer"}
 	case reflect.TypeFor[Kind]():
-		return enum(Histogram, Counter, Ratio)
+		return enum(Histogram, Counter, Ratio, Scalar)
 	case reflect.TypeFor[Unit]():
 		return enum(Nanoseconds, Bytes, One)
 	case reflect.TypeFor[State]():

@@ -33,7 +33,7 @@ type Options struct {
 // A Metric is what a threshold can be held against, whatever records it.
 type Metric struct {
 	Name string
-	Kind string // "histogram", "counter" or "ratio"
+	Kind string // "histogram", "counter", "ratio" or "scalar"
 	Unit string // "ns", "B" or "1"
 }
 

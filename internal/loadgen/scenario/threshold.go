@@ -86,7 +86,7 @@ func (t Threshold) consistent() error {
 }
 
 // Fits reports whether the threshold makes sense for a metric of the given kind
-// ("histogram", "counter" or "ratio") and unit ("ns", "B" or "1"): the
+// ("histogram", "counter", "ratio" or "scalar") and unit ("ns", "B" or "1"): the
 // aggregate exists and the bound is in a unit that compares with it. A plain 0
 // compares with everything.
 func (t Threshold) Fits(kind, unit string) error {
@@ -109,6 +109,8 @@ func (t Threshold) Fits(kind, unit string) error {
 			AggregateCount: inUnit, AggregateValue: inUnit,
 			AggregateRate: {BoundRate, BoundNumber},
 		}
+	case "scalar":
+		allowed = map[Aggregate][]BoundUnit{AggregateValue: inUnit}
 	case "ratio":
 		share := []BoundUnit{BoundPercent, BoundNumber}
 		allowed = map[Aggregate][]BoundUnit{AggregateValue: share, AggregateRate: share}
