@@ -20,8 +20,11 @@ import (
 
 // A subject is a driver under the tests that all drivers pass.
 type subject struct {
-	// workload makes one whose arrivals a healthy peer does in well under a second.
-	workload func() *scenario.Workload
+	// workload makes one whose arrivals a healthy peer does in well under a second;
+	// unasked one that a peer can be silent to, where that is another.
+	workload, unasked func() *scenario.Workload
+	// lasts is how long a run must last to have an arrival; default 400 ms.
+	lasts time.Duration
 	// healthy starts such a peer; die ends it and all of its connections at once.
 	healthy func(t *testing.T) (target string, die func())
 	// silent says in which counters the arrivals of a peer that never answers are:
@@ -86,6 +89,20 @@ func subjects() map[scenario.Protocol]subject {
 			},
 			timedOut: "timeout", unfinished: "unfinished", broken: "connection_error", done: "completed",
 		},
+		scenario.Cron: {
+			workload: registered,
+			unasked: func() *scenario.Workload {
+				w := registered()
+				w.Cron.Register, w.Cron.Remove, w.Extract = nil, nil, nil
+				return w
+			},
+			lasts: 1200 * time.Millisecond, // a second has an instant
+			healthy: func(t *testing.T) (string, func()) {
+				s := newCronServer(t)
+				return s.URL, s.die
+			},
+			timedOut: "missed", unfinished: "unfinished", broken: "missed", done: "called",
+		},
 		scenario.WebSocket: {
 			workload: func() *scenario.Workload {
 				room := aRoom()
@@ -114,6 +131,22 @@ func mortal(h http.HandlerFunc) func(t *testing.T) (string, func()) {
 		})
 		t.Cleanup(die)
 		return server.URL, die
+	}
+}
+
+// toSilence makes a workload for a peer that does not answer.
+func (s subject) toSilence() *scenario.Workload {
+	if s.unasked != nil {
+		return s.unasked()
+	}
+	return s.workload()
+}
+
+// wait has w's arrivals wait so long for what they wait for.
+func wait(w *scenario.Workload, d time.Duration) {
+	w.Timeout = scenario.Duration(d)
+	if w.Cron != nil {
+		w.Cron.Missed = scenario.Duration(d)
 	}
 }
 
@@ -154,7 +187,7 @@ type timedOvers struct {
 func (o timedOvers) Schedule() engine.Schedule { return o.timetable.Schedule() }
 
 // try runs a subject's workload against target for as long as it has.
-func (s subject) try(ctx context.Context, t *testing.T, target string, change func(*scenario.Scenario, *engine.Plan)) triedRun {
+func (s subject) try(ctx context.Context, t *testing.T, w *scenario.Workload, target string, change func(*scenario.Scenario, *engine.Plan)) triedRun {
 	t.Helper()
 	endpoint, err := sink.Open(sink.Options{})
 	if err != nil {
@@ -165,13 +198,12 @@ func (s subject) try(ctx context.Context, t *testing.T, target string, change fu
 			t.Error(err)
 		}
 	}()
-	w := s.workload()
 	if w.Timeout == 0 {
 		w.Timeout = scenario.Duration(5 * time.Second)
 	}
 	sc := &scenario.Scenario{
 		Version: 1, Name: "conformance", Target: target, Seed: 1, Dir: ".",
-		Duration: scenario.Duration(400 * time.Millisecond), Drain: scenario.Duration(10 * time.Second),
+		Duration: scenario.Duration(max(s.lasts, 400*time.Millisecond)), Drain: scenario.Duration(10 * time.Second),
 		Workloads: map[string]*scenario.Workload{"w": w},
 	}
 	change(sc, nil)
@@ -259,14 +291,16 @@ func TestConformance(t *testing.T) {
 
 // What is sent to a healthy peer is done, and all of it.
 func (s subject) testHealthy(t *testing.T) {
+	t.Parallel()
 	target, _ := s.healthy(t)
-	r := s.try(t.Context(), t, target, func(*scenario.Scenario, *engine.Plan) {})
+	r := s.try(t.Context(), t, s.workload(), target, func(*scenario.Scenario, *engine.Plan) {})
 	r.holds()
 	r.all(s.done)
 }
 
 // A peer that refuses is counted as that, and does not hold the run up.
 func (s subject) testRefusing(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +308,7 @@ func (s subject) testRefusing(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r := s.try(t.Context(), t, "http://"+l.Addr().String(), func(*scenario.Scenario, *engine.Plan) {})
+	r := s.try(t.Context(), t, s.toSilence(), "http://"+l.Addr().String(), func(*scenario.Scenario, *engine.Plan) {})
 	r.holds()
 	r.all(s.broken)
 	within(t, r.took, 5*time.Second)
@@ -288,8 +322,9 @@ func silent(_ http.ResponseWriter, r *http.Request) {
 
 // A peer that never answers costs each arrival its timeout and no more.
 func (s subject) testDeadline(t *testing.T) {
-	r := s.try(t.Context(), t, serve(t, http.HandlerFunc(silent)), func(sc *scenario.Scenario, _ *engine.Plan) {
-		sc.Workloads["w"].Timeout = scenario.Duration(300 * time.Millisecond)
+	t.Parallel()
+	r := s.try(t.Context(), t, s.toSilence(), serve(t, http.HandlerFunc(silent)), func(sc *scenario.Scenario, _ *engine.Plan) {
+		wait(sc.Workloads["w"], 300*time.Millisecond)
 	})
 	r.holds()
 	r.all(s.timedOut)
@@ -298,9 +333,10 @@ func (s subject) testDeadline(t *testing.T) {
 
 // The end of the drain cuts what is still under way.
 func (s subject) testDrain(t *testing.T) {
-	r := s.try(t.Context(), t, serve(t, http.HandlerFunc(silent)), func(sc *scenario.Scenario, _ *engine.Plan) {
+	t.Parallel()
+	r := s.try(t.Context(), t, s.toSilence(), serve(t, http.HandlerFunc(silent)), func(sc *scenario.Scenario, _ *engine.Plan) {
 		sc.Drain = scenario.Duration(300 * time.Millisecond)
-		sc.Workloads["w"].Timeout = scenario.Duration(time.Minute)
+		wait(sc.Workloads["w"], time.Minute)
 	})
 	r.holds()
 	r.all(s.unfinished)
@@ -309,12 +345,13 @@ func (s subject) testDrain(t *testing.T) {
 
 // An interrupt ends the arrivals; what is under way may finish.
 func (s subject) testInterrupt(t *testing.T) {
+	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	timer := time.AfterFunc(500*time.Millisecond, interrupt)
+	timer := time.AfterFunc(max(s.lasts, 500*time.Millisecond), interrupt)
 	defer timer.Stop()
 	target, _ := s.healthy(t)
-	r := s.try(ctx, t, target, func(sc *scenario.Scenario, _ *engine.Plan) {
+	r := s.try(ctx, t, s.workload(), target, func(sc *scenario.Scenario, _ *engine.Plan) {
 		sc.Duration = scenario.Duration(time.Minute)
 	})
 	r.holds()
@@ -326,11 +363,12 @@ func (s subject) testInterrupt(t *testing.T) {
 
 // A peer that dies in the middle is no reason to miscount.
 func (s subject) testDying(t *testing.T) {
+	t.Parallel()
 	target, die := s.healthy(t)
-	timer := time.AfterFunc(400*time.Millisecond, die)
+	timer := time.AfterFunc(max(s.lasts, 400*time.Millisecond), die)
 	defer timer.Stop()
-	r := s.try(t.Context(), t, target, func(sc *scenario.Scenario, _ *engine.Plan) {
-		sc.Duration, sc.Drain = scenario.Duration(800*time.Millisecond), scenario.Duration(2*time.Second)
+	r := s.try(t.Context(), t, s.workload(), target, func(sc *scenario.Scenario, _ *engine.Plan) {
+		sc.Duration, sc.Drain = scenario.Duration(2*max(s.lasts, 400*time.Millisecond)), scenario.Duration(2*time.Second)
 	})
 	r.holds()
 	within(t, r.took, 10*time.Second)
@@ -346,7 +384,8 @@ func (unwilling) Begin(engine.Run) error { return errNotToday }
 // Where another workload cannot begin, a driver that has is ended, and leaves nothing
 // behind, which TestMain looks for.
 func (s subject) testFailedBegin(t *testing.T) {
-	r := s.try(t.Context(), t, "http://127.0.0.1:1", func(_ *scenario.Scenario, plan *engine.Plan) {
+	t.Parallel()
+	r := s.try(t.Context(), t, s.toSilence(), "http://127.0.0.1:1", func(_ *scenario.Scenario, plan *engine.Plan) {
 		if plan != nil {
 			plan.Workloads = append(plan.Workloads, engine.Workload{Name: "x", Driver: unwilling{}})
 		}

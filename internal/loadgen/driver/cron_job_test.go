@@ -71,6 +71,16 @@ func (s *cronServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"job": {"id": 17}}`)
 }
 
+// die ends the server and its calls.
+func (s *cronServer) die() {
+	s.mu.Lock()
+	stop := s.stop
+	s.mu.Unlock()
+	stop()
+	_ = s.Listener.Close()
+	s.CloseClientConnections()
+}
+
 // call calls url at each second until ctx ends.
 func (s *cronServer) call(ctx context.Context, url string) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
