@@ -41,7 +41,7 @@ server-scale: ## hold 18,000 streams, then 18,000 sockets, then 6,000 of each, i
 
 test: deps ## run every test; real browser, databases and processes included
 	$(GO) test -timeout 5m $(REST)
-	$(GO) test -count=1 -timeout 8m $(E2E)
+	$(GO) test -count=1 -parallel 4 -timeout 8m $(E2E)
 
 race: ## run every test but the end-to-end ones under the race detector
 	$(GO) test -race -timeout 9m $(REST)

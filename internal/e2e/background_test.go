@@ -167,6 +167,7 @@ func (j jobTruth) keep(r *result.Result) {
 // Workers that reach their wall clock take the jobs with them that are pending: each of
 // them is found lost, and none beside.
 func TestBackgroundFindsWhatWorkersLose(t *testing.T) {
+	t.Parallel()
 	s := &jobServer{server: startServer(t, "--jwt-secret", jobSecret, "--limit-wall-clock", "1s"), key: keys(t, jobSecret)["SERVICE_ROLE_KEY"]}
 	run := loadgen(t, `
 version: 1
@@ -200,6 +201,7 @@ thresholds:
 // A server that is killed takes all of its jobs with it; the run ends in order, and what
 // it says is what the server's journal says at the next start.
 func TestBackgroundSurvivesAKill(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "store.db")
 	s := startJobServer(t, file)
 	run := loadgen(t, `

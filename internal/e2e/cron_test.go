@@ -34,6 +34,7 @@ const (
 // received, and every instant has a row, those at which nobody led included, unless
 // its leader has written down that it skipped it or that it waited, and was killed.
 func TestCronFailover(t *testing.T) {
+	t.Parallel()
 	pg := service.StartPostgres(t, service.PostgresOptions{})
 	c := &cronCluster{store: pg.URL, dir: t.TempDir(), servers: map[int]*server{}}
 	for range 3 {

@@ -115,6 +115,7 @@ func TestCronAgreesWithGroundTruth(t *testing.T) {
 // A job that takes longer than its gap: the scheduler skips the instants that come
 // meanwhile, and loadgen misses exactly those.
 func TestCronFindsWhatASchedulerSkips(t *testing.T) {
+	t.Parallel()
 	s := &jobServer{server: startServer(t, "--jwt-secret", jobSecret), key: keys(t, jobSecret)["SERVICE_ROLE_KEY"]}
 	run := loadgen(t, cronScenario(s, `morning-digest {\"callback_url\": \"%s\", \"sleep\": \"2500ms\"}`), nil, "-e", "SERVICE_ROLE_KEY="+s.key)
 	if run.Code != 99 {
@@ -137,6 +138,7 @@ func TestCronFindsWhatASchedulerSkips(t *testing.T) {
 
 // A target that does not take the job is no run, and no key is shown.
 func TestCronThatIsNotRegistered(t *testing.T) {
+	t.Parallel()
 	s := &jobServer{server: startServer(t, "--jwt-secret", jobSecret), key: "nobodys-key"}
 	run := loadgen(t, cronScenario(s, `morning-digest {\"callback_url\": \"%s\"}`), nil, "-e", "SERVICE_ROLE_KEY="+s.key)
 	if run.Code != 1 || run.Result != nil {
@@ -150,6 +152,7 @@ func TestCronThatIsNotRegistered(t *testing.T) {
 
 // An interrupt while the first call is waited for ends the run before it has begun.
 func TestCronInterruptedBeforeItsFirstCall(t *testing.T) {
+	t.Parallel()
 	run := loadgen(t, `
 version: 1
 name: first

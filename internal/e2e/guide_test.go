@@ -93,6 +93,7 @@ func TestAllPatternsAtOnce(t *testing.T) {
 // Killed in the middle, the target takes nothing with it: every workload says how its
 // arrivals ended, and the run ends when it should.
 func TestAllPatternsWhenTheTargetIsKilled(t *testing.T) {
+	t.Parallel()
 	s := startJobServer(t, filepath.Join(t.TempDir(), "app.db"))
 	run := loadgen(t, guideApp(t), func(*os.Process) {
 		wait(6 * time.Second)

@@ -37,6 +37,7 @@ const (
 // platform. What must hold is that the store opens, that no counter is written by
 // half, and that ground truth says of every job whether it was lost.
 func TestJobsSurviveSIGKILL(t *testing.T) {
+	t.Parallel()
 	draw := rand.New(rand.NewPCG(jobSeed, 0))
 	webhook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	t.Cleanup(webhook.Close)

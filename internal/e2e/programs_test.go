@@ -2,8 +2,9 @@
 // own, and looks at what they leave behind. It imports neither: only result
 // files are read.
 //
-// These tests measure time, so they run one after the other, with no other
-// tests beside them, and not under the race detector.
+// Those that measure time run one after the other, with nothing beside them, and not
+// under the race detector. Those that count alone run in parallel, once the others are
+// through.
 package e2e_test
 
 import (

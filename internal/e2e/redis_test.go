@@ -102,6 +102,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // A room of 40 over the four workers of one process: about a quarter of what is owed
 // arrives, and ground truth says so.
 func TestRoomSplitsOverWorkers(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "--workers", "4")
 	c := newCrowd(t, 40, s)
 	for _, conn := range c.conns {
@@ -123,6 +124,7 @@ func TestRoomSplitsOverWorkers(t *testing.T) {
 // started again: what was published between is lost, and nothing else; and what was
 // received and what is counted as lost are what was owed, exactly.
 func TestRoomsOverProcessesAndAnOutageOfRedis(t *testing.T) {
+	t.Parallel()
 	redis := service.StartRedis(t)
 	servers := make([]*server, 2)
 	for i := range servers {

@@ -111,6 +111,7 @@ var sdkTiming = []string{"--sim-ttft", "constant:20ms", "--sim-gap", "constant:2
 
 // The official clients stream to the end, with usage and stop reason.
 func TestSDKsStream(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, sdkTiming...)
 	for script, stop := range map[string]string{"anthropic.mjs": "end_turn", "openai.mjs": "stop"} {
 		t.Run(script, func(t *testing.T) {
@@ -126,6 +127,7 @@ func TestSDKsStream(t *testing.T) {
 // Faults of one request, as the clients report them. A stall outlasts the test by far:
 // whoever waits for its end fails there.
 func TestSDKsMeetFaults(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, sdkTiming...)
 	for _, tc := range []struct {
 		name, fault string
@@ -200,6 +202,7 @@ func TestSDKsMeetFaults(t *testing.T) {
 // the clients' own. They wait 8 s themselves at most, so that less than that on top
 // shows which time it was; how much less is the machine's affair.
 func TestSDKsRetry(t *testing.T) {
+	t.Parallel()
 	for fault, least := range map[string]float64{
 		"status:429,retry-after:2s#1":     2000,
 		"status:429,retry-after:1500ms#1": 1500,
@@ -223,6 +226,7 @@ func TestSDKsRetry(t *testing.T) {
 
 // supabase-js calls each function with its anon key, and reads what each answers.
 func TestSupabaseInvokes(t *testing.T) {
+	t.Parallel()
 	const secret = "the secret of a project that supabase-js calls"
 	s := startServer(t, append(sdkTiming, "--jwt-secret", secret, "--verify-jwt")...)
 	anon := keys(t, secret)["ANON_KEY"]

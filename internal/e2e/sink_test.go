@@ -15,6 +15,7 @@ import (
 // told of the sink by its environment: every call is there, and the stream's times are
 // those that the sink was asked for.
 func TestSinkStandsInForUpstreamAndWebhook(t *testing.T) {
+	t.Parallel()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -103,6 +103,7 @@ func readProcess(t *testing.T, pidFile string) *os.Process {
 // A server that is killed in a run of an hour ends it in order: everything is
 // written, with the errors by class, and the reason stands on stderr.
 func TestServerKilledInARun(t *testing.T) {
+	t.Parallel()
 	flags, url, pidFile := startFlags(t)
 	run := loadgen(t, chatYAML(url, "20/s", "1h"), func(*os.Process) {
 		wait(3 * time.Second)

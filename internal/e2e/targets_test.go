@@ -136,6 +136,7 @@ workloads:
 
 // A target that fails is reported by class, and the run ends on time.
 func TestFailingTargets(t *testing.T) {
+	t.Parallel()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -222,6 +223,7 @@ thresholds:
 
 // The first SIGINT drains and still writes everything.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	run := loadgen(t, chatYAML(s.URL, "20/s", "1h")+`
   rooms:
@@ -260,6 +262,7 @@ func TestInterrupt(t *testing.T) {
 // A SIGINT while a scenario drains ends the series: the next one is not begun,
 // and the exit code says so.
 func TestInterruptInASeries(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "--sim-ttft", "constant:20s")
 	dir := t.TempDir()
 	second := filepath.Join(dir, "second.yaml")
@@ -282,6 +285,7 @@ func TestInterruptInASeries(t *testing.T) {
 
 // The second SIGINT leaves at once.
 func TestSecondInterrupt(t *testing.T) {
+	t.Parallel()
 	s := startServer(t, "--sim-ttft", "constant:30s")
 	start := time.Now()
 	run := loadgen(t, chatYAML(s.URL, "5/s", "1h"), func(p *os.Process) {
